@@ -1,0 +1,3 @@
+module github.com/hermes-gw/hermes-gw
+
+go 1.26
