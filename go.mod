@@ -1,3 +1,10 @@
 module github.com/hermes-gw/hermes-gw
 
-go 1.26
+go 1.26.0
+
+require (
+	github.com/ebitengine/purego v0.11.3
+	github.com/spf13/pflag v1.1.0
+	golang.org/x/sys v0.49.0
+	howett.net/plist v1.0.1
+)
