@@ -1,0 +1,119 @@
+// Package launchd controls launchd jobs by asking launchd itself, without running
+// launchctl.
+//
+// A [Client] has one method for each routine of launchd's private interface; none
+// of these retries or polls. [Client.Restart], [Client.Start] and [Client.Stop]
+// are made of them, and wait until what they promise is true.
+//
+// Routine numbers, keys and error numbers come from public sources, named at each
+// method; "launchd-protocol.md" is the project's collection of them.
+package launchd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/hermes-gw/hermes-gw/xpc"
+)
+
+// Options say how to reach launchd. The zero value is this Mac's launchd.
+type Options struct {
+	// Transport is used as it is, if set; the caller keeps it and closes it.
+	Transport xpc.Transport
+	// Address is where an embedded launchd listens, "unix:PATH"; "" is none.
+	Address string
+	// Logger gets one debug line for each request: operation, target, routine,
+	// duration and error, nothing of the contents. nil logs nothing.
+	Logger *slog.Logger
+}
+
+// Client sends requests to one launchd. It is safe for concurrent use and keeps no
+// state about jobs.
+type Client struct {
+	t     xpc.Transport
+	log   *slog.Logger
+	owned io.Closer // what Close closes, or nil
+}
+
+// Open connects to a launchd: o.Transport if set, else the one at o.Address, else on
+// macOS the system's through libxpc. Elsewhere the error is
+// [errors.ErrUnsupported] and names the embedded launchd.
+//
+// An Address is tried once, so that a socket without a server is an error here; ctx
+// bounds that.
+func Open(ctx context.Context, o Options) (*Client, error) {
+	if o.Transport != nil {
+		return New(o.Transport, o.Logger), nil
+	}
+	if o.Address == "" {
+		p, err := xpc.Bootstrap()
+		if err != nil {
+			return nil, err
+		}
+		return New(p, o.Logger), nil
+	}
+	path, ok := strings.CutPrefix(o.Address, "unix:")
+	if !ok || path == "" {
+		return nil, fmt.Errorf("launchd address %q: expected unix:PATH, like unix:/tmp/launchd/socket", o.Address)
+	}
+	s, err := xpc.Dial(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	c := New(s, o.Logger)
+	c.owned = s
+	return c, nil
+}
+
+// New returns a Client that uses t, which stays the caller's. A nil log logs
+// nothing.
+func New(t xpc.Transport, log *slog.Logger) *Client {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Client{t: t, log: log}
+}
+
+// Close closes the connection if [Open] made it. Requests under way may then end
+// with an error.
+func (c *Client) Close() error {
+	if c.owned == nil {
+		return nil
+	}
+	return c.owned.Close()
+}
+
+// errNoName keeps the one request from ever being sent that would tear down a whole
+// login session: routine 801 without a name (launchd-protocol.md 2.2).
+var errNoName = errors.New("launchd: a bootout must name a job")
+
+// call sends one request and turns launchd's refusal into an *Error about what.
+func (c *Client) call(ctx context.Context, op string, what fmt.Stringer, routine uint64, msg xpc.Dict) (xpc.Dict, error) {
+	if name, _ := msg.String("name"); routine == routineBootout && name == "" {
+		return nil, errNoName
+	}
+	start := time.Now()
+	reply, err := c.t.Call(ctx, routine, msg)
+	c.log.LogAttrs(ctx, slog.LevelDebug, "launchd request", slog.String("op", op), slog.String("target", what.String()),
+		slog.Uint64("routine", routine), slog.Duration("took", time.Since(start)), slog.Any("error", err))
+	if err != nil {
+		return nil, refused(op, what.String(), err)
+	}
+	return reply, nil
+}
+
+// refused gives err the operation and what it was about.
+func refused(op, what string, err error) error {
+	if code, ok := errors.AsType[xpc.Errno](err); ok {
+		return &Error{Op: op, Target: what, Code: code}
+	}
+	return fmt.Errorf("%s %s: %w", op, what, err)
+}
+
+// errBadReply is libxpc's own number for a reply that lacks what it must have.
+const errBadReply xpc.Errno = 118
