@@ -9,19 +9,24 @@ import (
 	"time"
 )
 
-// maxDepth bounds nesting in both directions, so that neither a hostile frame
-// nor a map that contains itself can exhaust the stack.
+// maxDepth bounds how deep containers nest below the message's dictionary, in both
+// directions, so that neither a hostile frame nor a map that contains itself can
+// exhaust the stack.
 const maxDepth = 200
 
 // Append appends the message with the given magic and dictionary to b. Keys are
 // written in sorted order, so equal dictionaries give equal bytes. The returned
 // descriptors belong to the fd and shmem objects, in order of appearance; they
-// still belong to the caller. On an error b is returned as it was.
+// still belong to the caller. On an error b is returned as it was. A message that
+// would not fit a frame is refused with ErrFrameTooLarge before it is built.
 func Append[D ~map[string]any](b []byte, magic uint32, d D) ([]byte, []int, error) {
-	e := encoder[D]{b: b}
+	e := encoder[D]{b: b, end: len(b) + MaxFrame}
 	e.u32(magic)
 	e.u32(Version)
 	if err := e.dict(typeDictionary, d, 0); err != nil {
+		return b, nil, err
+	}
+	if err := e.room(0); err != nil {
 		return b, nil, err
 	}
 	return e.b, e.fds, nil
@@ -29,7 +34,17 @@ func Append[D ~map[string]any](b []byte, magic uint32, d D) ([]byte, []int, erro
 
 type encoder[D ~map[string]any] struct {
 	b   []byte
+	end int // b may not grow beyond
 	fds []int
+}
+
+// room is asked before anything of variable size is written. It also ends the
+// walk over a value that contains itself more than once at each level.
+func (e *encoder[D]) room(n int) error {
+	if n > e.end-len(e.b) {
+		return fmt.Errorf("xpcwire: %w", ErrFrameTooLarge)
+	}
+	return nil
 }
 
 func (e *encoder[D]) u32(v uint32) { e.b = binary.LittleEndian.AppendUint32(e.b, v) }
@@ -48,6 +63,9 @@ func (e *encoder[D]) pad(n int) {
 }
 
 func (e *encoder[D]) cstring(s string) error {
+	if err := e.room(len(s)); err != nil {
+		return err
+	}
 	if strings.IndexByte(s, 0) >= 0 {
 		return fmt.Errorf("xpcwire: %.40q contains a NUL", s)
 	}
@@ -59,7 +77,10 @@ func (e *encoder[D]) cstring(s string) error {
 
 // container writes the length and count around what items writes. The length
 // counts from the count field on.
-func (e *encoder[D]) container(code uint32, count int, items func() error) error {
+func (e *encoder[D]) container(code uint32, count, depth int, items func() error) error {
+	if depth > maxDepth {
+		return fmt.Errorf("xpcwire: nested more than %d deep", maxDepth)
+	}
 	e.u32(code)
 	at := len(e.b)
 	e.u32(0)
@@ -67,11 +88,7 @@ func (e *encoder[D]) container(code uint32, count int, items func() error) error
 	if err := items(); err != nil {
 		return err
 	}
-	n := len(e.b) - at - 4
-	if n > math.MaxUint32 {
-		return fmt.Errorf("xpcwire: a container of %d bytes does not fit its length field", n)
-	}
-	binary.LittleEndian.PutUint32(e.b[at:], uint32(n))
+	binary.LittleEndian.PutUint32(e.b[at:], uint32(len(e.b)-at-4))
 	return nil
 }
 
@@ -81,13 +98,13 @@ func (e *encoder[D]) dict(code uint32, d map[string]any, depth int) error {
 		keys = append(keys, k)
 	}
 	slices.Sort(keys)
-	return e.container(code, len(d), func() error {
+	return e.container(code, len(d), depth, func() error {
 		for _, k := range keys {
 			if err := e.cstring(k); err != nil {
 				return err
 			}
 			if err := e.object(d[k], depth+1); err != nil {
-				return fmt.Errorf("%w (key %q)", err, k)
+				return fmt.Errorf("%w (key %.40q)", err, k)
 			}
 		}
 		return nil
@@ -95,8 +112,8 @@ func (e *encoder[D]) dict(code uint32, d map[string]any, depth int) error {
 }
 
 func (e *encoder[D]) object(v any, depth int) error {
-	if depth > maxDepth {
-		return fmt.Errorf("xpcwire: nested more than %d deep", maxDepth)
+	if err := e.room(0); err != nil {
+		return err
 	}
 	switch v := v.(type) {
 	case nil:
@@ -115,8 +132,15 @@ func (e *encoder[D]) object(v any, depth int) error {
 	case float64:
 		e.fixed(typeDouble, math.Float64bits(v))
 	case time.Time:
-		e.fixed(typeDate, uint64(v.UnixNano()))
+		n := v.UnixNano()
+		if !time.Unix(0, n).Equal(v) {
+			return fmt.Errorf("xpcwire: a date in the year %d does not fit 64 bits of nanoseconds", v.Year())
+		}
+		e.fixed(typeDate, uint64(n))
 	case []byte:
+		if err := e.room(len(v)); err != nil {
+			return err
+		}
 		e.u32(typeData)
 		e.u32(uint32(len(v)))
 		e.b = append(e.b, v...)
@@ -144,9 +168,12 @@ func (e *encoder[D]) object(v any, depth int) error {
 		e.u32(typeMachOnce)
 		e.u32(uint32(v))
 	case Opaque:
+		if v != Connection && v != Endpoint && v != Pipe {
+			return fmt.Errorf("xpcwire: %#x is no opaque object", uint32(v))
+		}
 		e.u32(uint32(v))
 	case []any:
-		return e.container(typeArray, len(v), func() error {
+		return e.container(typeArray, len(v), depth, func() error {
 			for i, item := range v {
 				if err := e.object(item, depth+1); err != nil {
 					return fmt.Errorf("%w (index %d)", err, i)

@@ -125,6 +125,10 @@ func (c *Conn) ReadFrame() (body []byte, fds []int, err error) {
 			fds = nil
 		}
 	}()
+	// An idle connection must not hold on to the room of its largest frame.
+	if cap(c.buf) > keepBuffer {
+		c.buf = nil
+	}
 	var head [4]byte
 	if fds, err = c.readFull(head[:], fds); err != nil {
 		return nil, fds, err
@@ -133,13 +137,12 @@ func (c *Conn) ReadFrame() (body []byte, fds []int, err error) {
 	if n > MaxFrame {
 		return nil, fds, fmt.Errorf("%w: %d bytes", ErrFrameTooLarge, n)
 	}
-	c.grow(0)
 	// The buffer grows with what has arrived, not with what was promised.
 	for got := 0; got < int(n); {
 		step := min(int(n), max(2*got, 4096))
 		c.grow(step)
 		if fds, err = c.readFull(c.buf[got:step], fds); err != nil {
-			if errors.Is(err, io.EOF) {
+			if err == io.EOF {
 				err = io.ErrUnexpectedEOF
 			}
 			return nil, fds, err
@@ -149,11 +152,8 @@ func (c *Conn) ReadFrame() (body []byte, fds []int, err error) {
 	return c.buf[:n], fds, nil
 }
 
-// grow makes room for n bytes and keeps what is there; 0 drops a large buffer.
+// grow makes room for n bytes and keeps what is there.
 func (c *Conn) grow(n int) {
-	if n == 0 && cap(c.buf) > keepBuffer {
-		c.buf = nil
-	}
 	if n > cap(c.buf) {
 		b := make([]byte, n)
 		copy(b, c.buf)
@@ -173,15 +173,18 @@ func (c *Conn) readFull(p []byte, fds []int) ([]int, error) {
 			}
 		}
 		if flags&syscall.MSG_CTRUNC != 0 || len(fds) > maxFDs {
-			return fds, malformed("more than %d descriptors", maxFDs)
+			return fds, malformed("more than %d descriptors, or more than this process may open", maxFDs)
 		}
 		got += n
 		if err == nil && n == 0 {
 			err = io.EOF
 		}
 		if err != nil {
-			if got > 0 && errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
+			if errors.Is(err, io.EOF) { // net wraps it
+				err = io.EOF
+				if got > 0 {
+					err = io.ErrUnexpectedEOF
+				}
 			}
 			return fds, err
 		}
@@ -218,6 +221,10 @@ func (c *Conn) WriteFrame(frame []byte, fds []int) error {
 			return err
 		}
 		sent = n
+	}
+	// A write of nothing would still fail when the peer, having read it all, is gone.
+	if sent == len(frame) {
+		return nil
 	}
 	_, err := c.Write(frame[sent:])
 	return err
