@@ -1,0 +1,91 @@
+package launchdsim
+
+import (
+	"errors"
+	"io"
+	"net"
+
+	"github.com/hermes-gw/hermes-gw/internal/xpcwire"
+)
+
+// dict is an XPC dictionary on this side of the socket.
+type dict map[string]any
+
+// conn is one client connection. It carries any number of requests, one at a
+// time, so the next frame is read only after the reply was written.
+type conn struct {
+	s    *Server
+	id   uint64
+	c    *xpcwire.Conn
+	root bool // the peer is root
+}
+
+// serve answers c in goroutines of its own.
+func (s *Server) serve(raw *net.UnixConn) {
+	uid, err := peerUID(raw)
+	if err != nil || (uid != 0 && uid != s.uid) {
+		s.journal.logf("launchdsim", "Error", "connection refused: uid %d, %v", uid, err)
+		raw.Close()
+		return
+	}
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		raw.Close()
+		return
+	}
+	s.nconn++
+	c := &conn{s: s, id: s.nconn, c: xpcwire.NewConn(raw), root: uid == 0}
+	s.conns[c] = struct{}{}
+	s.serving.Add(1)
+	s.mu.Unlock()
+	go c.loop()
+}
+
+func (c *conn) loop() {
+	defer func() {
+		c.c.Close()
+		c.s.mu.Lock()
+		delete(c.s.conns, c)
+		c.s.mu.Unlock()
+		c.s.serving.Done()
+	}()
+	var frame []byte
+	for {
+		body, fds, err := c.c.ReadFrame()
+		if err != nil {
+			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+				c.s.journal.logf("launchdsim", "Error", "connection %d: %v", c.id, err)
+			}
+			return
+		}
+		frame, err = c.exchange(frame[:0], body, fds)
+		// Whatever the message did not use, and what it did: nothing is kept.
+		xpcwire.CloseAll(fds)
+		if err != nil {
+			c.s.journal.logf("launchdsim", "Error", "connection %d: %v", c.id, err)
+			return
+		}
+	}
+}
+
+// exchange answers one request frame. A request that decodes is carried out even
+// if its peer is gone by the time of the reply.
+func (c *conn) exchange(frame, body []byte, fds []int) ([]byte, error) {
+	head, args, _, err := xpcwire.DecodeRequest[dict](body, fds)
+	if err != nil {
+		return frame, err
+	}
+	r := c.s.newRequest(c, head.Routine, args)
+	reply := r.answer()
+	frame, _, err = xpcwire.AppendReply(frame, xpcwire.Reply{Magic: head.Magic}, reply)
+	if err != nil {
+		return frame, err
+	}
+	err = c.c.WriteFrame(frame, nil)
+	r.traceReply(reply)
+	return frame, err
+}
+
+// shut wakes the loop: what it reads or writes now fails.
+func (c *conn) shut() { c.c.Close() }

@@ -1,0 +1,198 @@
+package launchdsim
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"howett.net/plist"
+)
+
+// definition is a job as its property list describes it. Keys that the model
+// does not act on stay in raw.
+type definition struct {
+	path      string
+	label     string
+	program   string // what is executed
+	inferred  bool   // program comes from ProgramArguments[0]
+	arguments []string
+	env       map[string]string
+	dir       string
+	stdin     string
+	stdout    string
+	stderr    string
+
+	runAtLoad bool
+	keepAlive keepAlive
+	throttle  time.Duration // minimum runtime
+	exitAfter time.Duration // SIGTERM to SIGKILL; 0 is no limit
+	abandon   bool          // AbandonProcessGroup
+	disabled  bool
+	sessions  []string // LimitLoadToSessionType; none: no limit
+	raw       map[string]any
+}
+
+// Defaults when the key is absent. ExitTimeOut: launchd.plist(5) says 20, but
+// print output and launchd.log show 5 since macOS 12 at least.
+const (
+	defaultThrottle    = 10 * time.Second
+	defaultExitTimeOut = 5 * time.Second
+	// A gui domain clamps ExitTimeOut (measured on macOS: 215 and 90 became 60).
+	maxGUIExitTimeOut = 60 * time.Second
+)
+
+// LoadError says that a property list could not be loaded.
+type LoadError struct {
+	Path string
+	Code int64 // launchd's number
+}
+
+func (e *LoadError) Error() string {
+	return fmt.Sprintf("load %s: launchd error %d", e.Path, e.Code)
+}
+
+// maxPlist bounds a property list in bytes.
+const maxPlist = 4 << 20
+
+// readDefinition reads a property list as bootstrap does. What is refused with 5
+// (EIO) and what with another number follows the causes that users reported.
+func readDefinition(path string) (*definition, errno) {
+	if !filepath.IsAbs(path) || filepath.Ext(path) != ".plist" {
+		return nil, eio
+	}
+	// Not blocking: the path may name a FIFO.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, eio
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxPlist {
+		return nil, eio
+	}
+	owner, known := info.Sys().(*syscall.Stat_t)
+	if !known || (owner.Uid != 0 && int(owner.Uid) != os.Geteuid()) || info.Mode().Perm()&0o022 != 0 {
+		return nil, badOwner
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxPlist))
+	if err != nil {
+		return nil, eio
+	}
+	return parseDefinition(path, data)
+}
+
+// parseDefinition takes XML and binary property lists. The parser would take
+// OpenStep text and nothing at all besides; launchd does not.
+func parseDefinition(path string, data []byte) (*definition, errno) {
+	var raw map[string]any
+	format, err := plist.Unmarshal(data, &raw)
+	if err != nil || raw == nil || (format != plist.XMLFormat && format != plist.BinaryFormat) {
+		return nil, badPlist
+	}
+	d := &definition{path: path, raw: raw, throttle: defaultThrottle, exitAfter: defaultExitTimeOut}
+	d.label = text(raw["Label"])
+	switch {
+	case d.label == "" || strings.ContainsAny(d.label, "\x00/"):
+		return nil, badLabel
+	case strings.Contains(d.label, "<"):
+		return nil, reservedName
+	}
+	d.arguments = texts(raw["ProgramArguments"])
+	d.program = text(raw["Program"])
+	if d.program == "" {
+		if len(d.arguments) == 0 {
+			return nil, badProgram
+		}
+		d.program, d.inferred = d.arguments[0], true
+	}
+	if len(d.arguments) == 0 {
+		d.arguments = []string{d.program}
+	}
+	d.dir = text(raw["WorkingDirectory"])
+	d.stdin, d.stdout, d.stderr = text(raw["StandardInPath"]), text(raw["StandardOutPath"]), text(raw["StandardErrorPath"])
+	if vars, isDict := raw["EnvironmentVariables"].(map[string]any); isDict {
+		d.env = map[string]string{}
+		for k, v := range vars {
+			if s, isText := v.(string); isText && k != "" && !strings.ContainsAny(k, "=\x00") && !strings.Contains(s, "\x00") {
+				d.env[k] = s
+			}
+		}
+	}
+	d.runAtLoad, _ = raw["RunAtLoad"].(bool)
+	d.abandon, _ = raw["AbandonProcessGroup"].(bool)
+	d.disabled, _ = raw["Disabled"].(bool)
+	d.keepAlive = parseKeepAlive(raw["KeepAlive"])
+	if n, set := seconds(raw["ThrottleInterval"]); set {
+		d.throttle = n
+	}
+	if n, set := seconds(raw["ExitTimeOut"]); set {
+		d.exitAfter = n
+	}
+	d.sessions = texts(raw["LimitLoadToSessionType"])
+	if one := text(raw["LimitLoadToSessionType"]); one != "" {
+		d.sessions = []string{one}
+	}
+	return d, ok
+}
+
+// text, texts and seconds read a value of the right type; launchd ignores a key
+// whose value is of another one.
+func text(v any) string {
+	s, _ := v.(string)
+	return s
+}
+
+func texts(v any) []string {
+	items, _ := v.([]any)
+	var out []string
+	for _, item := range items {
+		s, isText := item.(string)
+		if !isText {
+			return nil
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func seconds(v any) (time.Duration, bool) {
+	const most = 1 << 31 // keeps the product within a Duration
+	switch n := v.(type) {
+	case uint64:
+		return time.Duration(min(n, most)) * time.Second, true
+	case int64:
+		if n >= 0 {
+			return time.Duration(min(n, most)) * time.Second, true
+		}
+	}
+	return 0, false
+}
+
+// allowedIn says whether the definition may be loaded into a domain of the given
+// kind. gui is an Aqua session, user/UID the Background one. A plist without
+// LimitLoadToSessionType loads anywhere; Apple's TN2083 says that such an agent
+// belongs to Aqua alone, but no source shows a refusal.
+func (d *definition) allowedIn(kind uint64) bool {
+	if len(d.sessions) == 0 {
+		return true
+	}
+	want := map[uint64]string{domainSystem: "System", domainUser: "Background", domainGUI: "Aqua"}[kind]
+	for _, s := range d.sessions {
+		if s == want {
+			return true
+		}
+	}
+	return false
+}
+
+// exitTimeout is the live exit timeout in a domain of the given kind.
+func (d *definition) exitTimeout(kind uint64) time.Duration {
+	if kind == domainGUI {
+		return min(d.exitAfter, maxGUIExitTimeOut)
+	}
+	return d.exitAfter
+}

@@ -1,0 +1,34 @@
+package launchdsim
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// startProcess forks and executes. macOS has no parent death signal: the child
+// stays if the server is killed.
+func startProcess(path string, argv []string, attr *syscall.ProcAttr) (*process, error) {
+	pid, _, err := syscall.StartProcess(path, argv, attr)
+	if err != nil {
+		return nil, err
+	}
+	return &process{pid: pid}, nil
+}
+
+// wait returns when p has ended; it stays a zombie until reap. It holds a thread.
+func (p *process) wait() {
+	kq, err := unix.Kqueue()
+	if err != nil {
+		return // reap waits, too
+	}
+	defer unix.Close(kq)
+	change := unix.Kevent_t{Ident: uint64(p.pid), Filter: unix.EVFILT_PROC, Flags: unix.EV_ADD | unix.EV_ONESHOT, Fflags: unix.NOTE_EXIT}
+	events := make([]unix.Kevent_t, 1)
+	for {
+		// ESRCH: it has ended already.
+		if _, err := unix.Kevent(kq, []unix.Kevent_t{change}, events, nil); err != unix.EINTR {
+			return
+		}
+	}
+}
