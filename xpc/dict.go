@@ -34,8 +34,10 @@ import (
 //	shmem       *Shmem
 //
 // A value of any other type in a request is a *[ValueError] that names the key
-// path, and nothing is sent. Replies may also hold a [Right] where launchd sent a
-// Mach right and a [Dict] where it sent an error object.
+// path, and nothing is sent; so is a date outside the years 1678 to 2262, nesting
+// above 100 levels, and a request above 16 MiB. In replies a *Shmem is nil. They
+// may also hold a [Right] where launchd sent a Mach right and a Dict where it sent
+// an error object.
 type Dict map[string]any
 
 // UUID is the value of a uuid object.
@@ -46,9 +48,20 @@ type UUID = xpcwire.UUID
 // as FD(-1).
 type FD = xpcwire.FD
 
-// Right names the kind of Mach right that stood in a reply ("mach send", "mach
-// recv", ...). The right itself was released before Call returned.
+// Right names what stood in a reply and cannot be a value: a Mach right ("mach
+// send", "mach recv", "mach send once"), a "connection", an "endpoint", a "pipe",
+// or libxpc's name for the type of any other object. The right itself was
+// released before Call returned.
 type Right string
+
+const (
+	rightMachSend     Right = "mach send"
+	rightMachRecv     Right = "mach recv"
+	rightMachSendOnce Right = "mach send once"
+	rightConnection   Right = "connection"
+	rightEndpoint     Right = "endpoint"
+	rightPipe         Right = "pipe"
+)
 
 func get[T any](d Dict, key string) (T, bool) {
 	v, ok := d[key].(T)
