@@ -37,6 +37,7 @@ type Options struct {
 type Client struct {
 	t     xpc.Transport
 	log   *slog.Logger
+	procs processes
 	owned io.Closer // what Close closes, or nil
 }
 
@@ -76,7 +77,7 @@ func New(t xpc.Transport, log *slog.Logger) *Client {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Client{t: t, log: log}
+	return &Client{t: t, log: log, procs: system{}}
 }
 
 // Close closes the connection if [Open] made it. Requests under way may then end
@@ -99,21 +100,26 @@ func (c *Client) call(ctx context.Context, op string, what fmt.Stringer, routine
 	}
 	start := time.Now()
 	reply, err := c.t.Call(ctx, routine, msg)
-	c.log.LogAttrs(ctx, slog.LevelDebug, "launchd request", slog.String("op", op), slog.String("target", what.String()),
-		slog.Uint64("routine", routine), slog.Duration("took", time.Since(start)), slog.Any("error", err))
+	if c.log.Enabled(ctx, slog.LevelDebug) {
+		attrs := []slog.Attr{slog.String("op", op), slog.String("target", what.String()),
+			slog.Uint64("routine", routine), slog.Duration("took", time.Since(start))}
+		if err != nil {
+			attrs = append(attrs, slog.Any("error", err))
+		}
+		c.log.LogAttrs(ctx, slog.LevelDebug, "launchd request", attrs...)
+	}
 	if err != nil {
 		return nil, refused(op, what.String(), err)
 	}
 	return reply, nil
 }
 
-// refused gives err the operation and what it was about.
+// refused gives err the operation and what it was about. A number that explains why
+// an answer did not come is no refusal.
 func refused(op, what string, err error) error {
-	if code, ok := errors.AsType[xpc.Errno](err); ok {
+	_, unknown := errors.AsType[*xpc.UnknownOutcome](err)
+	if code, ok := errors.AsType[xpc.Errno](err); ok && !unknown {
 		return &Error{Op: op, Target: what, Code: code}
 	}
 	return fmt.Errorf("%s %s: %w", op, what, err)
 }
-
-// errBadReply is libxpc's own number for a reply that lacks what it must have.
-const errBadReply xpc.Errno = 118

@@ -3,7 +3,6 @@ package launchd
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/hermes-gw/hermes-gw/xpc"
 )
@@ -59,25 +58,71 @@ func (e *Error) Unwrap() error { return e.Code }
 
 // Is reports whether e means one of this package's sentinels.
 func (e *Error) Is(target error) bool {
-	in := func(codes ...xpc.Errno) bool { return slices.Contains(codes, e.Code) }
-	switch target {
-	case ErrNotLoaded:
-		return in(113) || e.Op == opBootout && in(3)
-	case ErrNoDomain:
-		return in(112, 125)
-	case ErrDisabled:
-		return in(119)
-	case ErrAlreadyLoaded:
-		return e.Op == opBootstrap && in(17, 37)
-	case ErrStopping:
-		return in(36) || e.Op != opBootstrap && in(37)
-	case ErrProtected:
-		return in(150)
-	case ErrNotEntitled:
-		return in(144, 154)
+	switch e.Code {
+	case xpc.NoSuchService:
+		return target == ErrNotLoaded
+	case xpc.ESRCH:
+		return target == ErrNotLoaded && e.Op == opBootout
+	case xpc.NoSuchDomain, xpc.DomainUnsupported:
+		return target == ErrNoDomain
+	case xpc.ServiceDisabled:
+		return target == ErrDisabled
+	case xpc.EEXIST:
+		return target == ErrAlreadyLoaded && e.Op == opBootstrap
+	case xpc.EALREADY:
+		if e.Op == opBootstrap {
+			return target == ErrAlreadyLoaded
+		}
+		return target == ErrStopping
+	case xpc.EINPROGRESS:
+		return target == ErrStopping
+	case xpc.Protected:
+		return target == ErrProtected
+	case xpc.NotEntitled, xpc.NotPlatformBinary:
+		return target == ErrNotEntitled
 	}
 	return false
 }
 
-// Remedy says in one sentence what to do about e, or "".
-func (e *Error) Remedy() string { return "" }
+// Remedy says in one sentence what to do about e, "" if there is nothing to say
+// that the error does not say itself.
+func (e *Error) Remedy() string {
+	switch e.Code {
+	case xpc.EPERM:
+		if e.Op == opBootstrap || e.Op == opBootout {
+			return "Only root may change the system domain, and only a user or root that user's domains: try again with sudo, or name a domain of your own."
+		}
+		return "The job belongs to another user or to the system (try again with sudo), or it was started this very moment (try again)."
+	case xpc.ESRCH:
+		if e.Op == opBootout {
+			return "There is nothing to unload: the job is not loaded in this domain."
+		}
+		return "The job has no process: start it first."
+	case xpc.EIO:
+		return "launchd gives no reason; check that the job is not loaded already, that its old process is gone, that the property list exists, is well formed and belongs to you with mode 0644, that the label is enabled, and that you are logged in graphically if it is for gui; /var/log/com.apple.xpc.launchd/launchd.log has the reason."
+	case xpc.EINVAL:
+		return "launchd did not accept the request as it is: check the target, and report this if the target is right."
+	case xpc.EINPROGRESS:
+		return "The job is being started or stopped right now: try again in a moment."
+	case xpc.EEXIST, xpc.EALREADY:
+		if e.Op == opBootstrap {
+			return "The job is loaded already: restart it, or unload it first if its property list changed."
+		}
+		return "The job is being stopped already: try again when its process is gone."
+	case xpc.NoSuchDomain, xpc.DomainUnsupported:
+		return "This domain does not exist here: gui/UID needs that user to be logged in graphically (over ssh alone there is only user/UID)."
+	case xpc.NoSuchService:
+		return "The job is not loaded in this domain: check the label and the domain, or load it with its property list."
+	case xpc.ServiceDisabled:
+		return "The label is disabled: enable it first, with launchctl enable " + e.Target + "."
+	case xpc.BadOwnership:
+		return "Make the property list belong to the user of the domain (root for system) and writable by nobody else: chmod 0644."
+	case xpc.WrongSession:
+		return "The job's LimitLoadToSessionType names another kind of session: load it into the domain of that kind."
+	case xpc.NotEntitled, xpc.NotPlatformBinary:
+		return "This launchd lets only programs of the system do this: use launchctl, which has the entitlement."
+	case xpc.Protected:
+		return "The job belongs to macOS and System Integrity Protection keeps it as it is: leave it alone."
+	}
+	return ""
+}

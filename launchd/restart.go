@@ -3,46 +3,12 @@ package launchd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
+
+	"github.com/hermes-gw/hermes-gw/internal/proc"
+	"github.com/hermes-gw/hermes-gw/xpc"
 )
-
-// Outcome is what became of a restart, a start or a stop, in one word that programs
-// may rely on.
-type Outcome string
-
-// The outcomes. Those of this package's methods say so at the method; the others are
-// for the layers above.
-const (
-	OutcomeRestarted         Outcome = "restarted"          // another process of the job runs
-	OutcomeStarted           Outcome = "started"            // the job had no process, now it has
-	OutcomeStopped           Outcome = "stopped"            // the job is unloaded and its process is gone
-	OutcomeAlreadyRestarting Outcome = "already-restarting" // someone else was replacing the process, and it was replaced
-	OutcomeRequested         Outcome = "requested"          // the request is out; the caller is inside the job
-	OutcomeNotLoaded         Outcome = "not-loaded"         // launchd does not know the job
-	OutcomeDisabled          Outcome = "disabled"           // not loaded, and the label is disabled
-	OutcomeParked            Outcome = "parked"             // loaded, but launchd holds its start back
-	OutcomeThrottled         Outcome = "throttled"          // launchd delays the next start
-	OutcomeFlapping          Outcome = "flapping"           // starts, and exits again and again
-	OutcomeNotReady          Outcome = "not-ready"          // runs, but is not ready in time
-	OutcomeForeign           Outcome = "foreign"            // the label belongs to another installation
-	OutcomeAmbiguousDomain   Outcome = "ambiguous-domain"   // loaded in more than one domain
-	OutcomeNoSession         Outcome = "no-session"         // the domain does not exist
-	OutcomeProtected         Outcome = "protected"          // the system does not let the job be restarted
-	OutcomeBusy              Outcome = "busy"               // another restart holds the lock
-	OutcomeRefused           Outcome = "refused"            // too many restarts
-	OutcomeUnknown           Outcome = "unknown"            // the answer did not come, and the old process still runs
-	OutcomeFailed            Outcome = "failed"
-)
-
-// OK reports whether o is a success that was seen: restarted, started,
-// already-restarting or stopped. Requested is not: nobody saw its end.
-func (o Outcome) OK() bool {
-	switch o {
-	case OutcomeRestarted, OutcomeStarted, OutcomeAlreadyRestarting, OutcomeStopped:
-		return true
-	}
-	return false
-}
 
 // How a restart came about, [RestartResult].Method.
 const (
@@ -58,8 +24,8 @@ type RestartOptions struct {
 	// with an ExitTimeOut of 0 has no bound, then only ctx ends the call.
 	Timeout time.Duration
 	// Sending, if set, is called once, right before the first request that changes
-	// anything, with what is known so far (Target, Old, Inside, Warnings). A caller
-	// inside the job writes its report here, because the call may not return.
+	// anything, with what is known so far (Target, Old, Inside, Warnings, Resolve). A
+	// caller inside the job writes its report here, because the call may not return.
 	Sending func(RestartResult)
 }
 
@@ -71,16 +37,327 @@ type RestartResult struct {
 	Old      int      // pid before; 0 when the job was not running
 	New      int      // pid after; 0 when none was seen
 	Inside   bool     // the caller is the job's process or a descendant of it
-	Method   string   // MethodKickstart, MethodWaited or MethodObserved; "" without success
+	Method   string   // MethodKickstart, MethodWaited or MethodObserved; "" without a new process
 	Warnings []string // one sentence each
 	// Resolve is the time until everything was checked, Request from then until the
-	// last answer of launchd to a kickstart, Total that of the whole call.
+	// new process was seen or given up, Total that of the whole call.
 	Resolve, Request, Total time.Duration
 }
 
-var errTODO = errors.New("not finished")
+// Times of a restart, all of design section 5.
+const (
+	margin        = 10 * time.Second // above the job's own times, before giving up
+	settle        = 5 * time.Second  // for a process to appear that launchd did not name
+	afterExit     = 2 * time.Second  // above the exit timeout, for launchd to notice
+	deniedWindow  = time.Second      // 1 (EPERM) is answered so long after a spawn at most
+	deniedTries   = 5
+	deniedFirst   = 50 * time.Millisecond // between these tries, doubling
+	deniedLast    = 250 * time.Millisecond
+	young         = 2 * time.Second // a job so young may be in that window
+	pollFirst     = 2 * time.Millisecond
+	pollLast      = 100 * time.Millisecond
+	lastLook      = 2 * time.Second  // for reading the job once more when ctx is over
+	assumedExit   = 20 * time.Second // exit timeout of a job that does not tell: launchd.plist(5)
+	assumedMinRun = 10 * time.Second // minimum runtime likewise
+)
 
-// Restart replaces the process of a job and never unloads the job.
+// Restart replaces the process of a job. It never unloads the job: whoever is killed at
+// whatever point, launchd keeps the job's definition.
+//
+// It reads the job and its process' identity, then sends one kickstart with kill and
+// unthrottle (702), on which launchd stops the old process (SIGTERM, after the exit
+// timeout SIGKILL), reaps it and starts the new one. A job that is being stopped
+// already (37) is started once its process has exited; 36, and 1 right after a spawn,
+// are tried again for a while. A kill is only ever sent while the job still has the
+// process that was there before.
+//
+// Success is a process of the job with another identity (pid and start time) than
+// before, whatever launchd answered: OutcomeRestarted, OutcomeStarted (nothing ran
+// before) or, if someone else was at it, OutcomeAlreadyRestarting. A job that is loaded
+// but disabled is restarted, with a warning.
+//
+// If the answer is lost (*[xpc.UnknownOutcome], a broken connection), the job is read
+// again: another process is success with MethodObserved, else the outcome is
+// OutcomeUnknown.
+//
+// A caller that is the job's process or a descendant of it gets OutcomeRequested instead
+// of success or unknown, with New if it was seen. As a rule the call does not return
+// then, because launchd stops the caller with the job; the restart still happens.
+// See [RestartOptions].Sending.
+//
+// The error is nil exactly for these four outcomes. Otherwise it is the *[Error] that
+// launchd gave (OutcomeNotLoaded, OutcomeDisabled, OutcomeNoSession, OutcomeProtected;
+// OutcomeFailed for all others, [ErrNotEntitled] among them), or says what was waited for in
+// vain (OutcomeThrottled if launchd is about to start the job later).
 func (c *Client) Restart(ctx context.Context, t Target, o RestartOptions) (RestartResult, error) {
-	return RestartResult{Target: t, Outcome: OutcomeFailed}, errTODO
+	r := &restart{change: change{c: c, op: "restart", t: t}, o: o, res: RestartResult{Target: t}}
+	defer r.release()
+	start := time.Now()
+	err := r.do(ctx, start)
+	r.res.Total = time.Since(start)
+	if r.sent {
+		r.res.Request = r.res.Total - r.res.Resolve
+	}
+	if err != nil && r.res.Outcome == "" {
+		r.res.Outcome = outcomeOf(err)
+	}
+	return r.res, err
+}
+
+// restart is one call of Restart.
+type restart struct {
+	change
+	o    RestartOptions
+	res  RestartResult
+	sent bool
+}
+
+func (r *restart) do(ctx context.Context, start time.Time) error {
+	limit := r.o.Timeout
+	if limit <= 0 {
+		limit = margin // for the questions; what follows depends on the job
+	}
+	bounded, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := r.resolve(bounded)
+	r.res.Resolve = time.Since(start)
+	if err != nil {
+		return err
+	}
+	if r.o.Timeout <= 0 {
+		bounded = ctx
+		if exit, ends := r.exitTimeout(); ends {
+			bounded, cancel = context.WithTimeout(ctx, exit+r.minimumRuntime()+margin)
+			defer cancel()
+		}
+	}
+	if err := bounded.Err(); err != nil {
+		return fmt.Errorf("restart %s: nothing was sent: %w", r.t, err)
+	}
+	if r.o.Sending != nil {
+		r.o.Sending(r.res)
+	}
+	r.sent = true
+	return r.replace(bounded)
+}
+
+// resolve reads all that must be known before anything is touched.
+func (r *restart) resolve(ctx context.Context) error {
+	j, err := r.c.Inspect(ctx, r.t)
+	if errors.Is(err, ErrNotLoaded) {
+		return r.c.notLoaded(ctx, "restart", r.t)
+	}
+	if err != nil {
+		return renamed("restart", err)
+	}
+	r.job = j
+	if err := r.hold(j.PID); err != nil {
+		r.warn("The start time of process %d cannot be read (%v), so only another pid will count as a restart.", j.PID, err)
+	}
+	r.res.Old = r.old.PID
+	if r.old.PID > 0 {
+		r.res.Inside = r.c.inside(r.old.PID)
+	}
+	r.res.Warnings = append(r.res.Warnings, r.c.warnDisabled(ctx, r.t)...)
+	return nil
+}
+
+func (r *restart) warn(format string, args ...any) {
+	r.res.Warnings = append(r.res.Warnings, fmt.Sprintf(format, args...))
+}
+
+// replace sends the request, again where the answer says that this helps, and sees
+// the new process.
+func (r *restart) replace(ctx context.Context) error {
+	var busy, denied time.Time // of the first such answer
+	var denials int
+	var wait backoff
+	for {
+		pid, err := r.c.Kickstart(ctx, r.t, KickstartOptions{Kill: true, Unthrottle: true})
+		if err == nil {
+			return r.prove(ctx, pid)
+		}
+		e, refused := errors.AsType[*Error](err)
+		if !refused {
+			return r.lost(ctx, err)
+		}
+		if e.Code != xpc.EPERM && e.Code != xpc.EINPROGRESS && e.Code != xpc.EALREADY {
+			return err
+		}
+		j, lookErr := r.c.Inspect(ctx, r.t)
+		if lookErr != nil {
+			return renamed("restart", lookErr)
+		}
+		switch {
+		case r.replaced(j.PID) && !stopping(j.State):
+			return r.success(j.PID, MethodObserved, OutcomeAlreadyRestarting)
+		case e.Code == xpc.EALREADY:
+			if r.replaced(j.PID) { // it is someone else's process that is being stopped
+				r.hold(j.PID)
+			}
+			pid, err := r.resume(ctx)
+			if _, lost := errors.AsType[*xpc.UnknownOutcome](err); lost {
+				return r.lost(ctx, err)
+			}
+			if err != nil {
+				return err
+			}
+			return r.success(pid, MethodWaited, OutcomeAlreadyRestarting)
+		case e.Code == xpc.EPERM:
+			if denials++; denials == 1 {
+				denied, wait = time.Now(), backoff{next: deniedFirst, most: deniedLast}
+			}
+			if denials == deniedTries || time.Since(denied)+wait.next > deniedWindow || !r.young(j.PID) {
+				return err
+			}
+		case e.Code == xpc.EINPROGRESS:
+			if busy.IsZero() {
+				busy = time.Now()
+			}
+			if exit, ends := r.exitTimeout(); ends && time.Since(busy) > exit+afterExit {
+				return err
+			}
+		}
+		if err := wait.sleep(ctx); err != nil {
+			return fmt.Errorf("restart %s: out of time (%w) with the answer: %w", r.t, err, e)
+		}
+	}
+}
+
+// young reports whether the process may still be in the window right after its spawn.
+func (r *restart) young(pid int) bool {
+	id, err := r.c.procs.read(pid)
+	return pid > 0 && err == nil && r.c.procs.age(id) < young
+}
+
+// prove turns the pid of an answer into a success, or waits for a process that is one.
+func (r *restart) prove(ctx context.Context, pid int) error {
+	method := MethodKickstart
+	if !r.replaced(pid) {
+		method = MethodObserved
+		patience := r.minimumRuntime() + settle
+		if pid > 0 { // the old process, still
+			exit, ends := r.exitTimeout()
+			patience += exit
+			if !ends {
+				patience = 0
+			}
+		}
+		var err error
+		if pid, err = r.watch(ctx, patience); err != nil {
+			return err
+		}
+	}
+	if _, err := r.c.procs.read(pid); errors.Is(err, proc.ErrGone) {
+		return r.goneAgain(ctx, pid)
+	}
+	return r.success(pid, method, "")
+}
+
+// goneAgain handles a new process that has exited before it could be looked at.
+func (r *restart) goneAgain(ctx context.Context, pid int) error {
+	j, err := r.c.Inspect(ctx, r.t)
+	if err != nil {
+		return renamed("restart", err)
+	}
+	if j.PID != pid && r.replaced(j.PID) {
+		r.warn("The first new process, %d, exited at once.", pid)
+		return r.success(j.PID, MethodObserved, "")
+	}
+	if j.State == "spawn scheduled" {
+		r.res.Outcome = OutcomeThrottled
+	}
+	return fmt.Errorf("restart %s: the new process %d exited at once%s", r.t, pid, lastExit(j))
+}
+
+func lastExit(j Job) string {
+	if j.LastExit == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (last exit: %s)", clip(j.LastExit))
+}
+
+// watch reads the job until it has another process than the old one. patience of 0 has
+// no end but ctx.
+func (r *restart) watch(ctx context.Context, patience time.Duration) (pid int, err error) {
+	if patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	var last Job
+	begin := time.Now()
+	for wait := (backoff{}); ; {
+		j, err := r.c.Inspect(ctx, r.t)
+		switch {
+		case err == nil:
+			last = j
+			if r.replaced(j.PID) {
+				return j.PID, nil
+			}
+		case ctx.Err() == nil:
+			return 0, renamed("restart", err)
+		}
+		if err := wait.sleep(ctx); err != nil {
+			if last.State == "spawn scheduled" {
+				r.res.Outcome = OutcomeThrottled
+			}
+			return 0, fmt.Errorf("restart %s: no new process within %v (old process %d, state %q): %w",
+				r.t, time.Since(begin).Round(time.Millisecond), r.old.PID, last.State, err)
+		}
+	}
+}
+
+// lost decides what became of a request whose answer did not come.
+func (r *restart) lost(ctx context.Context, cause error) error {
+	_, unknown := errors.AsType[*xpc.UnknownOutcome](cause)
+	var pid int
+	var err error
+	if !unknown || ctx.Err() != nil {
+		pid, err = r.once(ctx)
+	} else {
+		// launchd has the request and there is time: it may still be at it.
+		exit, ends := r.exitTimeout()
+		if !ends {
+			exit = assumedExit
+		}
+		pid, err = r.watch(ctx, exit+afterExit)
+	}
+	r.res.Outcome = ""
+	switch {
+	case err == nil:
+		return r.success(pid, MethodObserved, "")
+	case unknown && r.res.Inside:
+		r.res.Outcome = OutcomeRequested
+		return nil
+	case unknown:
+		r.res.Outcome = OutcomeUnknown
+	}
+	return cause
+}
+
+// once reads the job once more, even if ctx is over.
+func (r *restart) once(ctx context.Context) (pid int, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+	defer cancel()
+	j, err := r.c.Inspect(ctx, r.t)
+	if err == nil && !r.replaced(j.PID) {
+		err = errors.New("the old process is still there")
+	}
+	return j.PID, err
+}
+
+// success fills in the result; outcome is "" unless someone else did it.
+func (r *restart) success(pid int, method string, outcome Outcome) error {
+	r.res.New, r.res.Method, r.res.Outcome = pid, method, outcome
+	switch {
+	case r.res.Inside:
+		r.res.Outcome = OutcomeRequested
+	case outcome != "":
+	case r.res.Old == 0:
+		r.res.Outcome = OutcomeStarted
+	default:
+		r.res.Outcome = OutcomeRestarted
+	}
+	return nil
 }

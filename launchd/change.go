@@ -1,0 +1,162 @@
+package launchd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/hermes-gw/hermes-gw/internal/proc"
+)
+
+// change is what the composites know of a job while they change it.
+type change struct {
+	c    *Client
+	op   string // for errors: "restart", ...
+	t    Target
+	job  Job           // as it was read first
+	old  proc.Identity // its process; Start is 0 when it could not be read, all is 0 without one
+	held process       // that process, nil when it cannot be held or has exited
+}
+
+// hold takes pid as the old process. The error says why its identity is not known;
+// that it has exited is none.
+func (x *change) hold(pid int) error {
+	x.release()
+	x.old = proc.Identity{PID: pid}
+	if pid == 0 {
+		return nil
+	}
+	p, err := x.c.procs.open(pid)
+	if errors.Is(err, proc.ErrGone) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	x.held, x.old = p, p.Identity()
+	return nil
+}
+
+func (x *change) release() {
+	if x.held != nil {
+		x.held.Close()
+		x.held = nil
+	}
+}
+
+// replaced reports whether pid, which launchd named as the job's, is another process
+// than the old one: another number, or the same number with another start time.
+func (x *change) replaced(pid int) bool {
+	if pid <= 0 || pid != x.old.PID {
+		return pid > 0
+	}
+	id, err := x.c.procs.read(pid)
+	return err == nil && x.old.Start != 0 && id.Start != x.old.Start
+}
+
+// exitTimeout returns the time from SIGTERM to SIGKILL; ends is false for a job that is
+// given all the time it wants.
+func (x *change) exitTimeout() (d time.Duration, ends bool) {
+	if x.job.ExitTimeout == nil {
+		return assumedExit, true
+	}
+	return *x.job.ExitTimeout, *x.job.ExitTimeout > 0
+}
+
+func (x *change) minimumRuntime() time.Duration {
+	if x.job.MinimumRuntime == nil {
+		return assumedMinRun
+	}
+	return *x.job.MinimumRuntime
+}
+
+// untilExit bounds ctx by the time within which a process that is being stopped must be
+// gone.
+func (x *change) untilExit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if exit, ends := x.exitTimeout(); ends {
+		return context.WithTimeout(ctx, exit+afterExit)
+	}
+	return context.WithCancel(ctx)
+}
+
+// exited waits, by event, until the old process has exited. Without a hold on it there
+// is nothing to wait for.
+func (x *change) exited(ctx context.Context) error {
+	if x.held == nil {
+		return nil
+	}
+	start := time.Now()
+	if err := x.held.Wait(ctx); err != nil {
+		return fmt.Errorf("%s %s: process %d has not exited after %v: %w", x.op, x.t, x.old.PID, time.Since(start).Round(time.Millisecond), err)
+	}
+	return nil
+}
+
+// resume starts a job. If there is an old process, it is being stopped: resume waits for
+// its exit first. Then it asks for a start without kill, which changes nothing if
+// KeepAlive was faster, until launchd names another process.
+func (x *change) resume(ctx context.Context) (pid int, err error) {
+	ctx, cancel := x.untilExit(ctx)
+	defer cancel()
+	if err := x.exited(ctx); err != nil {
+		return 0, err
+	}
+	for wait := (backoff{}); ; {
+		pid, err := x.c.Kickstart(ctx, x.t, KickstartOptions{Unthrottle: true})
+		switch {
+		case err == nil && x.replaced(pid):
+			return pid, nil
+		case err != nil && !errors.Is(err, ErrStopping):
+			return 0, err
+		}
+		// launchd has not reaped the old process yet, or is at it itself.
+		if ended := wait.sleep(ctx); ended != nil {
+			if err == nil {
+				err = fmt.Errorf("launchd still names process %d", pid)
+			}
+			return 0, fmt.Errorf("%s %s: the job was not started again in time: %w (%w)", x.op, x.t, err, ended)
+		}
+	}
+}
+
+// inside reports whether this process is pid or a descendant of it.
+func (c *Client) inside(pid int) bool {
+	self := os.Getpid()
+	if pid == self {
+		return true
+	}
+	ancestors, _ := c.procs.ancestors(self) // what was read before an error counts
+	for _, a := range ancestors {
+		if a.PID == pid {
+			return true
+		}
+	}
+	return false
+}
+
+// backoff spaces out questions that launchd offers no event for. The zero value starts
+// at pollFirst and doubles up to pollLast.
+type backoff struct {
+	next, most time.Duration
+}
+
+// sleep waits for the next turn; the error is ctx's.
+func (b *backoff) sleep(ctx context.Context) error {
+	if b.next == 0 {
+		b.next = pollFirst
+	}
+	if b.most == 0 {
+		b.most = pollLast
+	}
+	timer := time.NewTimer(b.next)
+	defer timer.Stop()
+	b.next = min(2*b.next, b.most)
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,17 @@
+package launchd
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// startClock reads the clock that [proc.Identity].Start counts on: time since boot,
+// sleep included.
+func startClock() time.Duration {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) != nil {
+		return 1<<63 - 1 // as if every process were old
+	}
+	return time.Duration(t.Nano())
+}

@@ -1,0 +1,213 @@
+package launchd
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// printed is a text in the order and form of launchd-protocol.md 6.2 and 6.3.
+const printed = `gui/501/ai.hermes.gateway = {
+	active count = 1
+	path = /Users/u/Library/LaunchAgents/ai.hermes.gateway.plist
+	type = LaunchAgent
+	state = running
+
+	program = /bin/sh
+	arguments = {
+		/bin/sh
+		-c
+		exec hermes gateway run
+	}
+
+	working directory = /Users/u
+	environment = {
+		PATH => /usr/bin:/bin
+		state => nonsense
+	}
+
+	domain = gui/501 [100017]
+	minimum runtime = 10
+	base minimum runtime = 11
+	exit timeout = 5
+	runs = 3
+	pid = 1486
+	immediate reason = speculative
+	forks = 3
+	last exit code = (never exited)
+
+	resource coalition = {
+		ID = 700
+		type = resource
+		state = active
+		pid = 1
+	}
+
+	properties = keepalive | runatload | inferred program
+}
+`
+
+func ptr[T any](v T) *T { return &v }
+
+var target = Target{GUI(501), "ai.hermes.gateway"}
+
+func TestParseJob(t *testing.T) {
+	got, sound := parseJob(target, printed)
+	want := Job{
+		Target: target, PID: 1486, State: "running", Type: "LaunchAgent",
+		Path: "/Users/u/Library/LaunchAgents/ai.hermes.gateway.plist", Program: "/bin/sh",
+		Arguments: []string{"/bin/sh", "-c", "exec hermes gateway run"}, Runs: ptr(3), LastExit: "(never exited)",
+		MinimumRuntime: ptr(10 * time.Second), ExitTimeout: ptr(5 * time.Second), KeepAlive: ptr(true), RunAtLoad: ptr(true),
+	}
+	if !sound || !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v, %v\nwant %+v", got, sound, want)
+	}
+}
+
+func TestParseJobAbsentIsNotZero(t *testing.T) {
+	got, sound := parseJob(target, "com.wazuh.agent = {\n\tstate = not running\n\tlast terminating signal = Terminated: 15\n\texit timeout = 0\n\truns = many\n}\n")
+	want := Job{Target: target, State: "not running", LastExit: "Terminated: 15", ExitTimeout: ptr(time.Duration(0))}
+	if !sound || !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v, %v\nwant %+v", got, sound, want)
+	}
+	if got, sound := parseJob(target, ""); !sound || !reflect.DeepEqual(got, Job{Target: target}) {
+		t.Errorf("empty text: %+v, %v", got, sound)
+	}
+}
+
+func TestParseJobForged(t *testing.T) {
+	for name, c := range map[string]struct {
+		old, new string
+		sound    bool
+		check    func(Job) bool
+	}{
+		"pid twice":             {"run\n\t}", "run\n\t}\n\tpid = 1\n\t}", false, func(j Job) bool { return j.PID == 0 }},
+		"state twice":           {"run\n\t}", "run\n\tstate = not running\n\t}", false, func(j Job) bool { return j.PID == 0 && j.State == "" }},
+		"exit timeout twice":    {"run\n\t}", "run\n\texit timeout = 86400\n\t}", true, func(j Job) bool { return j.ExitTimeout == nil && j.PID == 1486 }},
+		"pid while not running": {"state = running", "state = not running", false, func(j Job) bool { return j.PID == 0 }},
+		"pid too large":         {"pid = 1486", "pid = 4294967296", true, func(j Job) bool { return j.PID == 0 }},
+		"pid negative":          {"pid = 1486", "pid = -1", true, func(j Job) bool { return j.PID == 0 }},
+		"block without end":     {"run\n\t}", "run", true, func(j Job) bool { return j.PID == 1486 }},
+	} {
+		text := strings.Replace(printed, c.old, c.new, 1)
+		if text == printed {
+			t.Fatalf("%s: nothing replaced", name)
+		}
+		j, sound := parseJob(target, text)
+		if sound != c.sound || !c.check(j) {
+			t.Errorf("%s: sound %v, %+v", name, sound, j)
+		}
+	}
+}
+
+const domainText = `gui/501 = {
+	type = login
+	handle = 100017
+	security context = {
+		uid = 501
+		asid = 100017
+	}
+
+	services = {
+		     887      - 	net.jwpconsulting.postgresql
+		       0     78 	com.example.broken
+		       0     -9 	com.example.killed
+		       0      0 	com.example.clean-exit
+		    4242   (pe) 	com.example.helperd
+		       0   (jt) 	com.example.constructiond
+		   97811      - 	application.com.apple.RemoteDesktop.53958277.53958923
+		       -      0 	with a space
+	}
+
+	unmanaged processes = {
+		       1      0 	not.a.job
+	}
+
+	disabled services = {
+		"com.apple.rcd" => disabled
+	}
+
+	properties = gui | gui login
+}
+`
+
+func TestParseServices(t *testing.T) {
+	got, err := parseServices(domainText)
+	want := []ListEntry{
+		{"net.jwpconsulting.postgresql", 887, 0, "-"},
+		{"com.example.broken", 0, 78, ""},
+		{"com.example.killed", 0, -9, ""},
+		{"com.example.clean-exit", 0, 0, ""},
+		{"com.example.helperd", 4242, 0, "(pe)"},
+		{"com.example.constructiond", 0, 0, "(jt)"},
+		{"application.com.apple.RemoteDesktop.53958277.53958923", 97811, 0, "-"},
+		{"with a space", 0, 0, ""},
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
+	}
+}
+
+func TestParseServicesNone(t *testing.T) {
+	for name, text := range map[string]string{
+		"absent": "user/501 = {\n\ttype = user\n\tendpoints = {\n\t\t1 0 \tx\n\t}\n}\n",
+		"empty":  "user/501 = {\n\tservices = {\n\t}\n}\n",
+	} {
+		if got, err := parseServices(text); err != nil || len(got) != 0 {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
+// A list that may be too short must never pass for a whole one.
+func TestParseServicesBroken(t *testing.T) {
+	for i := range len(domainText) - 2 { // the last newline may be missing
+		if got, err := parseServices(domainText[:i]); err == nil {
+			t.Fatalf("cut off at byte %d: %+v", i, got)
+		}
+	}
+	for _, row := range []string{
+		"\t\tx      - \tlabel", "\t\t-1      - \tlabel", "\t\t99999999999      - \tlabel", "\t\t1 \tlabel",
+		"\t\t1 0 label", "\t\t1 0 \t", "\t1 0 \tlabel", "label", "\t\t\tlabel",
+	} {
+		text := "gui/501 = {\n\tservices = {\n" + row + "\n\t}\n}\n"
+		if got, err := parseServices(text); err == nil {
+			t.Errorf("row %q: %+v", row, got)
+		}
+	}
+}
+
+func TestExitStatus(t *testing.T) {
+	for raw, want := range map[int64]ListEntry{
+		0: {}, 15: {Status: -15}, 9: {Status: -9}, 0x86: {Status: -6}, 3840: {Status: 15}, 0xff00: {Status: 255},
+		0x7f: {StatusWord: "?"}, 0x7fff: {StatusWord: "?"}, -1: {StatusWord: "?"}, 1 << 40: {StatusWord: "?"},
+	} {
+		if status, word := exitStatus(raw); status != want.Status || word != want.StatusWord {
+			t.Errorf("%#x: %d %q", raw, status, word)
+		}
+	}
+}
+
+func FuzzParseText(f *testing.F) {
+	f.Add(printed)
+	f.Add(domainText)
+	f.Add("a = {\n\tservices = {\n\t\t0 0 \tx\n\t}\n}")
+	f.Fuzz(func(t *testing.T, text string) {
+		list, err := parseServices(text)
+		for _, e := range list {
+			if err != nil || e.Label == "" || e.PID < 0 || e.Status != 0 && e.StatusWord != "" {
+				t.Errorf("%+v, %v", e, err)
+			}
+		}
+		j, sound := parseJob(target, text)
+		if j.PID < 0 || j.PID > 0 && !sound || j.Target != target {
+			t.Errorf("%+v, %v", j, sound)
+		}
+		for _, d := range []*time.Duration{j.MinimumRuntime, j.ExitTimeout} {
+			if d != nil && *d < 0 {
+				t.Errorf("%v", *d)
+			}
+		}
+	})
+}

@@ -1,0 +1,156 @@
+package launchd
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hermes-gw/hermes-gw/xpc"
+)
+
+// ListEntry is one row of a list of jobs.
+type ListEntry struct {
+	Label string
+	PID   int // 0 when it is not running
+	// Status is how the last process ended: its exit code, or the number of the signal
+	// (Darwin's) as a negative number. 0 when StatusWord is set.
+	Status int
+	// StatusWord stands where launchd had no number: "-" (never exited), "(pe)",
+	// "(jt)" and others whose meaning is not documented.
+	StatusWord string
+}
+
+// List lists the jobs of a domain, in launchd's order, from the services block of its
+// print text (828), because 815 refuses any domain but the caller's.
+//
+// A text that was cut off or has a row that cannot be read is an error, never a
+// shorter list. Errors: as [Client.PrintDomain].
+func (c *Client) List(ctx context.Context, d Domain) ([]ListEntry, error) {
+	text, err := c.PrintDomain(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	list, err := parseServices(text)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", d, err)
+	}
+	return list, nil
+}
+
+// ListOwn lists the jobs of the domain whose bootstrap port this process has, sorted by
+// label (815). Over ssh that is not the graphical session.
+//
+// The request holds type 7 and handle 0; the reply services, a dictionary from each
+// label to pid (int64, 0 if none) and status (int64, as wait(2) gives it).
+// Errors: [ErrNoDomain], 1.
+// Sources: launchk (list_all); launchd-protocol.md 6.4.
+func (c *Client) ListOwn(ctx context.Context) ([]ListEntry, error) {
+	own := Domain{kind: kindOwn}
+	reply, err := c.call(ctx, "list", ownName{}, routineList, own.dict())
+	if err != nil {
+		return nil, err
+	}
+	services, ok := reply.Dict("services")
+	if !ok {
+		return nil, &Error{Op: "list", Target: ownName{}.String(), Code: xpc.BadResponse}
+	}
+	list := make([]ListEntry, 0, len(services))
+	for label, v := range services {
+		row, _ := v.(xpc.Dict)
+		e := ListEntry{Label: label, PID: pidOf(row)}
+		if raw, ok := row.Int64("status"); ok {
+			e.Status, e.StatusWord = exitStatus(raw)
+		} else {
+			e.StatusWord = "-"
+		}
+		list = append(list, e)
+	}
+	slices.SortFunc(list, func(a, b ListEntry) int { return strings.Compare(a.Label, b.Label) })
+	return list, nil
+}
+
+type ownName struct{}
+
+func (ownName) String() string { return "own domain" }
+
+// exitStatus takes a status of wait(2) apart, by Darwin's layout (sys/wait.h), which is
+// Linux's too: the signal in the low 7 bits, else the exit code in the next 8.
+func exitStatus(raw int64) (status int, word string) {
+	signal := int(raw & 0x7f)
+	switch {
+	case raw < 0 || raw > 0xffff || signal == 0x7f:
+		return 0, "?" // launchd has special values above these, of unknown meaning
+	case signal != 0:
+		return -signal, ""
+	}
+	return int(raw >> 8), ""
+}
+
+// parseServices reads the rows of the services block of a domain's print text. The
+// format is described in launchd-protocol.md 6.3a, from captures of macOS 13 to 26.
+func parseServices(text string) ([]ListEntry, error) {
+	lines := strings.Split(strings.TrimRight(text, "\n\x00"), "\n")
+	if last := lines[len(lines)-1]; last != "}" {
+		return nil, fmt.Errorf("launchd's text is cut off at %q", clip(last))
+	}
+	start := slices.Index(lines, "\tservices = {")
+	if start < 0 {
+		return nil, nil
+	}
+	var list []ListEntry
+	for _, line := range lines[start+1:] {
+		if line == "\t}" {
+			return list, nil
+		}
+		if line == "" {
+			continue
+		}
+		e, ok := parseService(line)
+		if !ok {
+			return nil, fmt.Errorf("cannot read the row %q of launchd's text", clip(line))
+		}
+		list = append(list, e)
+	}
+	return nil, fmt.Errorf("launchd's text has no end of the services block")
+}
+
+// parseService reads a row: two tabs, pid, status, tab, label.
+func parseService(line string) (ListEntry, bool) {
+	row, ok := strings.CutPrefix(line, "\t\t")
+	if !ok {
+		return ListEntry{}, false
+	}
+	numbers, label, ok := strings.Cut(row, "\t")
+	if !ok || label == "" {
+		return ListEntry{}, false
+	}
+	pid, status, ok := strings.Cut(strings.TrimSpace(numbers), " ")
+	status = strings.TrimSpace(status)
+	if !ok || status == "" {
+		return ListEntry{}, false
+	}
+	e := ListEntry{Label: label}
+	if pid != "-" {
+		n, err := strconv.ParseUint(pid, 10, 31)
+		if err != nil {
+			return ListEntry{}, false
+		}
+		e.PID = int(n)
+	}
+	if n, err := strconv.ParseInt(status, 10, 32); err == nil {
+		e.Status = int(n)
+	} else {
+		e.StatusWord = status
+	}
+	return e, true
+}
+
+// clip keeps an error on one line.
+func clip(s string) string {
+	if len(s) > 80 {
+		return s[:80] + "..."
+	}
+	return s
+}
