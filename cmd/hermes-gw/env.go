@@ -1,0 +1,78 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"runtime/debug"
+	"strconv"
+	"syscall"
+)
+
+// environment is everything the command takes from its surroundings, so that
+// tests can stand in for it.
+type environment struct {
+	getenv       func(string) string
+	euid         int
+	home         func(uid int) (string, error) // the account's home, whatever $HOME says
+	consoleOwner func() (uid int, err error)   // who is logged in at the screen
+	buildVersion func() string
+	signals      func() <-chan os.Signal
+	ignoreHangup func()
+	exit         func(code int)
+}
+
+func systemEnv() environment {
+	return environment{
+		getenv:       os.Getenv,
+		euid:         os.Geteuid(),
+		home:         accountHome,
+		consoleOwner: consoleOwner,
+		buildVersion: buildVersion,
+		signals:      listen,
+		ignoreHangup: ignoreHangup,
+		exit:         os.Exit,
+	}
+}
+
+// accountHome asks the user database: launchd looks for agents there, while $HOME
+// may point into a Hermes profile or, under sudo, to another user.
+func accountHome(uid int) (string, error) {
+	u, err := user.LookupId(strconv.Itoa(uid))
+	if err != nil {
+		return "", err
+	}
+	if u.HomeDir == "" {
+		return "", fmt.Errorf("user %d has no home folder", uid)
+	}
+	return u.HomeDir, nil
+}
+
+// consoleOwner is the user to whom loginwindow gave the console.
+func consoleOwner() (int, error) {
+	info, err := os.Stat("/dev/console")
+	if err != nil {
+		return 0, err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, &fs.PathError{Op: "stat", Path: "/dev/console", Err: syscall.ENOTSUP}
+	}
+	return int(st.Uid), nil
+}
+
+// buildVersion is the module version that the go command stamped in, with the
+// commit when it is a build from a checkout.
+func buildVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}
+
+// overSSH reports whether the command runs in an ssh session.
+func (e environment) overSSH() bool {
+	return e.getenv("SSH_CONNECTION") != "" || e.getenv("SSH_TTY") != ""
+}

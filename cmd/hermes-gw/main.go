@@ -1,0 +1,12 @@
+// Command hermes-gw restarts, starts, stops and shows launchd jobs with one
+// request each, without running launchctl. `hermes-gw help` says the rest.
+package main
+
+import (
+	"context"
+	"os"
+)
+
+func main() {
+	os.Exit(run(context.Background(), systemEnv(), os.Args[1:], os.Stdout, os.Stderr))
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/hermes-gw/hermes-gw/xpc"
+)
+
+// errInterrupted is why a request was not sent, or no longer waited for, after
+// the first SIGINT or SIGTERM.
+var errInterrupted = errors.New("interrupted")
+
+// listen takes over the signals that the whole run depends on. SIGPIPE is
+// ignored: a reader of stdout that goes away must not end a restart half-way.
+// SIGHUP keeps its default action until a request that changes something goes
+// out. A signal that was ignored when the command started (nohup, a background
+// job of a script) stays ignored.
+func listen() <-chan os.Signal {
+	signal.Ignore(syscall.SIGPIPE)
+	c := make(chan os.Signal, 4)
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		if !signal.Ignored(s) {
+			signal.Notify(c, s)
+		}
+	}
+	return c
+}
+
+func ignoreHangup() { signal.Ignore(syscall.SIGHUP) }
+
+// interrupts joins the signals that arrive with the requests that go out: it
+// alone decides whether one may still be sent.
+type interrupts struct {
+	ignoreHangup func()
+	exit         func(code int)
+
+	mu    sync.Mutex
+	first os.Signal // nil until a signal came
+	out   bool      // a request that changes something went out
+}
+
+// watch returns a context that ends with the first signal. The second ends the
+// process at once. stop ends the watch.
+func (i *interrupts) watch(parent context.Context, signals <-chan os.Signal) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case s := <-signals:
+				if i.note(s) {
+					cancel(errInterrupted)
+				} else {
+					i.exit(signalExit(s))
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return ctx, func() {
+		close(done)
+		<-ended
+		cancel(nil)
+	}
+}
+
+// note records a signal and reports whether it is the first.
+func (i *interrupts) note(s os.Signal) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.first != nil {
+		return false
+	}
+	i.first = s
+	return true
+}
+
+// by returns the signal that interrupted the command, or nil.
+func (i *interrupts) by() os.Signal {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.first
+}
+
+// sending is asked right before a request that changes something is handed over.
+// From then on the work goes on without a terminal.
+func (i *interrupts) sending() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.first != nil {
+		return errInterrupted
+	}
+	if !i.out {
+		i.out = true
+		i.ignoreHangup()
+	}
+	return nil
+}
+
+// signalExit is the shell's convention for a command that a signal ended.
+func signalExit(s os.Signal) int {
+	if n, ok := s.(syscall.Signal); ok {
+		return 128 + int(n)
+	}
+	return exitFailed
+}
+
+// gate is a transport that lets nothing out after an interruption but questions.
+type gate struct {
+	xpc.Transport
+	interrupts *interrupts
+}
+
+func (g gate) Call(ctx context.Context, routine uint64, msg xpc.Dict) (xpc.Dict, error) {
+	if !onlyAsks(routine) {
+		if err := g.interrupts.sending(); err != nil {
+			return nil, err
+		}
+	}
+	return g.Transport.Call(ctx, routine, msg)
+}
+
+// onlyAsks reports whether a routine (launchd-protocol.md section 2) changes
+// nothing: blame, print, attributes, enabled?, list, getenv and print domain. Any
+// other counts as a change, unknown ones too.
+func onlyAsks(routine uint64) bool {
+	switch routine {
+	case 707, 708, 712, 811, 815, 820, 828:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/hermes-gw/hermes-gw/launchd"
+)
+
+// gatewayPrefix is how the labels of Hermes gateways begin (hermes.md 1.1).
+const gatewayPrefix = "ai.hermes.gateway"
+
+// jobResult is one job as status shows it.
+type jobResult struct {
+	asked    launchd.Target // its domain may be missing
+	job      launchd.Job
+	disabled *bool // nil when launchd did not tell
+	err      error
+}
+
+func (r *jobResult) warnings() []string { return nil }
+
+func (r *jobResult) exitCode() int {
+	if r.err != nil {
+		return exitOf(outcomeOf(r.err))
+	}
+	return exitOK
+}
+
+func (r *jobResult) subject() string { return called(r.job.Target, r.asked) }
+
+// state is launchd's word, or what follows from the pid where it gave none.
+func (r *jobResult) state() string {
+	switch {
+	case r.err != nil:
+		return string(outcomeOf(r.err))
+	case r.job.State != "":
+		return r.job.State
+	case r.job.Running():
+		return "running"
+	}
+	return "not running"
+}
+
+func (r *jobResult) line() string {
+	if r.err != nil {
+		return ""
+	}
+	j := r.job
+	parts := []string{shown(r.state())}
+	if j.Running() {
+		parts = append(parts, fmt.Sprintf("pid %d", j.PID))
+	}
+	if j.Runs != nil {
+		parts = append(parts, fmt.Sprintf("runs %d", *j.Runs))
+	}
+	if j.LastExit != "" {
+		parts = append(parts, "last exit "+shown(j.LastExit))
+	}
+	if r.disabled != nil && *r.disabled {
+		parts = append(parts, "disabled")
+	} else if r.disabled != nil {
+		parts = append(parts, "enabled")
+	}
+	if j.Path != "" {
+		parts = append(parts, shown(j.Path))
+	}
+	return shown(r.subject()) + ": " + strings.Join(parts, ", ")
+}
+
+func (r *jobResult) trouble() *problem { return explain(r.err) }
+
+// MarshalJSON leaves out what launchd did not tell, and the arguments: they can hold
+// secrets.
+func (r *jobResult) MarshalJSON() ([]byte, error) {
+	j := r.job
+	return json.Marshal(struct {
+		Target   string   `json:"target"`
+		State    string   `json:"state"`
+		PID      *int     `json:"pid"`
+		Type     string   `json:"type,omitempty"`
+		Path     string   `json:"path,omitempty"`
+		Program  string   `json:"program,omitempty"`
+		Runs     *int     `json:"runs,omitempty"`
+		LastExit string   `json:"last_exit,omitempty"`
+		Disabled *bool    `json:"disabled,omitempty"`
+		Error    *problem `json:"error,omitempty"`
+	}{r.subject(), r.state(), pid(j.PID), j.Type, j.Path, j.Program, j.Runs, j.LastExit, r.disabled, r.trouble()})
+}
+
+func runStatus(c *command) report {
+	targets, uid, err := c.begin()
+	if err != nil {
+		return report{err: err}
+	}
+	ctx, cancel := c.within(askTimeout)
+	defer cancel()
+	if len(targets) > 0 {
+		return c.show(ctx, targets, uid)
+	}
+	domains := []launchd.Domain{launchd.GUI(uid), launchd.User(uid)}
+	if targets, err = c.gateways(ctx, domains); err != nil {
+		return report{err: err}
+	}
+	if len(targets) == 0 {
+		note := fmt.Sprintf("no job of %s or %s has a label that starts with %s", domains[0], domains[1], gatewayPrefix)
+		return report{text: note + "\n", fields: fields{Note: note}, exit: exitNotThere}
+	}
+	return c.show(ctx, targets, uid)
+}
+
+// gateways lists the gateway jobs of those of the domains that exist.
+func (c *command) gateways(ctx context.Context, domains []launchd.Domain) (targets []launchd.Target, err error) {
+	var missing error
+	exist := 0
+	for _, d := range domains {
+		entries, err := c.launchd.List(ctx, d)
+		switch {
+		case errors.Is(err, launchd.ErrNoDomain):
+			missing = err
+			continue
+		case err != nil:
+			return nil, err
+		}
+		exist++
+		for _, e := range entries {
+			if strings.HasPrefix(e.Label, gatewayPrefix) {
+				targets = append(targets, launchd.Target{Domain: d, Label: e.Label})
+			}
+		}
+	}
+	if exist == 0 {
+		return nil, missing
+	}
+	return targets, nil
+}
+
+// show asks about all targets at the same time.
+func (c *command) show(ctx context.Context, targets []launchd.Target, uid int) (r report) {
+	var all sync.WaitGroup
+	for _, t := range targets {
+		one := &jobResult{asked: t}
+		r.results = append(r.results, one)
+		all.Go(func() { one.err = c.look(ctx, one, t, uid) })
+	}
+	all.Wait()
+	return r
+}
+
+func (c *command) look(ctx context.Context, r *jobResult, t launchd.Target, uid int) error {
+	t, err := c.find(ctx, t, uid)
+	if err != nil {
+		return err
+	}
+	r.job.Target = t
+	job, err := c.launchd.Inspect(ctx, t)
+	if err != nil {
+		return err
+	}
+	r.job = job
+	r.job.Target = t
+	if _, enabled, err := c.launchd.Enabled(ctx, t); err == nil {
+		disabled := !enabled
+		r.disabled = &disabled
+	}
+	return nil
+}

@@ -1,0 +1,148 @@
+package main
+
+import "strings"
+
+// example is one line of a help page.
+type example struct{ line, does string }
+
+// verb is one row of the table of verbs: parsing, help and suggestions all come
+// from it.
+type verb struct {
+	name     string
+	args     string // as in the usage line
+	min, max int    // how many arguments; max < 0: any number
+	summary  string
+	examples []example
+	text     string // paragraphs, at most 79 columns
+	flags    []string
+	run      func(*command) report
+}
+
+// verbs is the table. It is a function because the verb help reads it.
+func verbs() []verb {
+	return []verb{
+		{
+			name: "restart", args: "TARGET|LABEL...", min: 1, max: -1,
+			summary: "replace a job's process with one request",
+			examples: []example{
+				{"hermes-gw restart ai.hermes.gateway", "find the label, restart the job"},
+				{"hermes-gw restart gui/501/ai.hermes.gateway", "say exactly which one"},
+				{"hermes-gw restart ai.hermes.gateway ai.hermes.gateway-work --json", "several at once"},
+			},
+			text: `launchd itself stops the old process (SIGTERM, the job's exit timeout, SIGKILL)
+and starts the new one. The job stays loaded all the time, so it comes back even
+when this command, its terminal or its caller ends meanwhile. The command is done
+when launchd names a process that is not the old one.
+
+Several jobs are restarted at the same time and reported in the order given.
+Without --timeout each may take its exit timeout and throttle interval and 10 s.
+
+` + targetText,
+			flags: []string{flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
+			run:   runRestart,
+		},
+		{
+			name: "status", args: "[TARGET|LABEL...]", min: 0, max: -1,
+			summary: "show jobs: state, pid, runs, last exit, plist",
+			examples: []example{
+				{"hermes-gw status", "every job whose label starts with " + gatewayPrefix},
+				{"hermes-gw status ai.hermes.gateway --json", "one job, for a program"},
+			},
+			text: `Without arguments it shows the jobs of gui/UID and user/UID whose label starts
+with ` + gatewayPrefix + `. It only asks; nothing is changed. It gives up after
+10 s, or --timeout.
+
+` + targetText,
+			flags: []string{flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
+			run:   runStatus,
+		},
+		{
+			name: "start", args: "TARGET|LABEL", min: 1, max: 1,
+			summary: "load a job if need be and start it",
+			examples: []example{
+				{"hermes-gw start ai.hermes.gateway", "from ~/Library/LaunchAgents/ai.hermes.gateway.plist"},
+				{"hermes-gw start gui/501/ai.hermes.gateway --plist ./gateway.plist", "from another file"},
+			},
+			text: `A job that is loaded is started without waiting for its throttle interval; one
+that runs is left alone. A job that is not loaded is loaded from its property
+list, which is checked first. The command gives up after 30 s, or --timeout.
+
+A label that is loaded nowhere goes to gui/UID, over ssh to user/UID unless that
+user is logged in at the screen.
+
+` + targetText,
+			flags: []string{flagPlist, flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
+			run:   runStart,
+		},
+		{
+			name: "stop", args: "TARGET|LABEL", min: 1, max: 1,
+			summary: "unload a job until the next login or start",
+			examples: []example{
+				{"hermes-gw stop ai.hermes.gateway", "stop it and keep it stopped"},
+			},
+			text: `The job is unloaded, because a KeepAlive job that is only stopped comes back at
+once, and the command waits until it is gone: at most its exit timeout and 5 s, or
+--timeout. The next login loads it again from its property list, as does
+hermes-gw start.
+
+` + targetText,
+			flags: []string{flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
+			run:   runStop,
+		},
+		{
+			name: "version", max: 0,
+			summary:  "print the version",
+			examples: []example{{"hermes-gw version", ""}},
+			flags:    []string{flagJSON, flagHelp},
+			run:      runVersion,
+		},
+		{
+			name: "help", args: "[VERB]", max: 1,
+			summary:  "print this, or a verb's page",
+			examples: []example{{"hermes-gw help restart", "the same as hermes-gw restart --help"}},
+			flags:    []string{flagHelp},
+			run:      runHelp,
+		},
+	}
+}
+
+const targetText = `TARGET is DOMAIN/LABEL as launchctl writes it: gui/501/ai.hermes.gateway,
+user/501/ai.hermes.gateway, system/org.example.daemon. A bare LABEL is looked for
+in gui/UID, then user/UID, then system.`
+
+func verbNames() (names []string) {
+	for _, v := range verbs() {
+		names = append(names, v.name)
+	}
+	return names
+}
+
+// findVerb returns the verb of that name, or an error that names the nearest.
+func findVerb(name string) (verb, error) {
+	for _, v := range verbs() {
+		if v.name == name {
+			return v, nil
+		}
+	}
+	remedy := "The verbs are " + strings.Join(verbNames(), ", ") + "."
+	if like := nearest(name, verbNames()); like != "" {
+		remedy = "Did you mean " + like + "? " + remedy
+	}
+	return verb{}, usage(remedy, "unknown verb %q", name)
+}
+
+// page is where a wrong use of the verb sends its reader.
+func (v verb) page() string { return "See hermes-gw help " + v.name + "." }
+
+// checkArgs holds the number of arguments against the table.
+func (v verb) checkArgs(args []string) error {
+	switch {
+	case len(args) < v.min:
+		return usage(v.page(), "%s needs %s", v.name, v.args)
+	case v.max == 0 && len(args) > 0:
+		return usage(v.page(), "%s takes no arguments, not %q", v.name, args[0])
+	case v.max > 0 && len(args) > v.max:
+		return usage(v.page(), "%s takes one %s, not also %q", v.name, strings.Trim(v.args, "[]"), args[v.max])
+	}
+	return nil
+}
