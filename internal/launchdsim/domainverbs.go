@@ -262,7 +262,7 @@ func (r *request) kill() {
 			r.fail(einval)
 			return
 		}
-		r.fail(j.sendSignal(number))
+		r.onJob(j, func(j *job) { r.fail(j.sendSignal(number)) })
 	})
 }
 

@@ -33,7 +33,7 @@ type job struct {
 	// or why there is nothing more to wait for.
 	onSpawn  []func(errno) // the spawn attempt is over
 	onExit   []func(errno) // the process is gone and KeepAlive was evaluated
-	deferred []func()      // came while spawning
+	deferred []func()      // came while spawning; also run if the job is removed
 }
 
 // lingerAfter is how long a process may outlive SIGKILL before launchd calls it
@@ -145,17 +145,18 @@ func (j *job) running(p *process) {
 	j.fireSpawn(ok)
 	j.move(evInit)
 	j.logf("Notice", "Successfully spawned %s[%d] because %s", j.def.program, p.pid, j.reason)
-	j.redeliver()
 	if j.stopWhenSpawned {
 		j.stopWhenSpawned = false
 		j.terminate()
 	}
+	j.redeliver()
 }
 
 // failed is for a system that cannot make processes at all; a program that cannot
 // be executed still gets a process, which exits with 78.
 func (j *job) failed(err error) {
 	defer j.s.live.Done()
+	j.stopWhenSpawned = false
 	j.move(evFailed)
 	j.logf("Error", "could not spawn: %v", err)
 	code := eio
@@ -163,10 +164,12 @@ func (j *job) failed(err error) {
 		code = tearingDown
 	}
 	j.fireSpawn(code)
-	j.redeliver()
 	if j.removing {
 		j.remove()
-	} else if j.def.keepAlive.set() && j.state == notRunning {
+	}
+	j.redeliver()
+	if !j.removed && j.state == notRunning && j.def.keepAlive.set() {
+		j.reason = reasonRetry
 		j.move(evThrottle)
 		j.after(max(j.s.scaled(j.def.throttle), time.Second), func() {
 			j.move(evTimer)
@@ -326,6 +329,16 @@ func (j *job) fireSpawn(code errno) {
 	for _, f := range waiting {
 		f(code)
 	}
+}
+
+// settled runs f now, or after the spawn if the job is spawning: launchd parks
+// messages to a service then.
+func (j *job) settled(f func()) {
+	if j.state == spawning {
+		j.deferred = append(j.deferred, f)
+		return
+	}
+	f()
 }
 
 // redeliver runs the requests that came while the job was spawning.

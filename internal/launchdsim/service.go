@@ -7,7 +7,7 @@ import (
 )
 
 // service finds the job that a 7xx request means and runs f on it under the
-// lock, later if the job is spawning: launchd parks every message to it then.
+// lock, once the job has settled.
 func (r *request) service(f func(*job)) {
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
@@ -16,12 +16,16 @@ func (r *request) service(f func(*job)) {
 		r.fail(code)
 		return
 	}
-	if j.state != spawning {
-		f(j)
-		return
+	r.onJob(j, f)
+}
+
+// onJob runs f on j once it has settled; a job that is removed meanwhile is gone
+// for the request as for anybody else.
+func (r *request) onJob(j *job, f func(*job)) {
+	if j.state == spawning {
+		j.logf("Debug", "Deferring IPC (%d) while service is spawning", r.routine)
 	}
-	j.logf("Debug", "Deferring IPC (%d) while service is spawning", r.routine)
-	j.deferred = append(j.deferred, func() {
+	j.settled(func() {
 		if j.removed {
 			r.fail(noService)
 			return

@@ -80,6 +80,7 @@ const (
 	reasonExitStatus  spawnReason = 6 // KeepAlive with SuccessfulExit or Crashed
 	reasonDemand      spawnReason = 9 // kickstart
 	reasonLegacyStart spawnReason = 10
+	reasonRetry       spawnReason = 11
 )
 
 func (r spawnReason) String() string {
@@ -94,6 +95,8 @@ func (r spawnReason) String() string {
 		return "non-ipc demand"
 	case reasonLegacyStart:
 		return "one-shot"
+	case reasonRetry:
+		return "retry"
 	}
 	return "(none)"
 }
