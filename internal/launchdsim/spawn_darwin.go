@@ -32,3 +32,6 @@ func (p *process) wait() {
 		}
 	}
 }
+
+// groupRuns says whether a process group has a member.
+func groupRuns(pgid int) bool { return syscall.Kill(-pgid, 0) == nil }

@@ -1,7 +1,10 @@
 package launchdsim
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -41,4 +44,27 @@ func (p *process) wait() {
 	var info unix.Siginfo
 	for unix.Waitid(unix.P_PID, p.pid, &info, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 	}
+}
+
+// groupRuns says whether a process group has a member that has not ended. kill(2)
+// alone would count zombies, which stay for as long as pid 1 likes.
+func groupRuns(pgid int) bool {
+	if syscall.Kill(-pgid, 0) != nil {
+		return false
+	}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		// pid (comm) state ppid pgrp ...; comm may hold anything, parentheses too.
+		var status rune
+		var parent, group int
+		after := text[strings.LastIndexByte(string(text), ')')+1:]
+		if n, _ := fmt.Sscanf(string(after), " %c %d %d", &status, &parent, &group); n == 3 && group == pgid && status != 'Z' && status != 'X' {
+			return true
+		}
+	}
+	return false
 }
