@@ -8,10 +8,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/hermes-gw/hermes-gw/internal/xpcwire"
@@ -143,11 +141,10 @@ type call struct {
 	signals        chan os.Signal
 	stdout, stderr bytes.Buffer
 	hangupIgnored  int
-	exits          chan int // codes of exits at once
 }
 
 func newCall(server string) *call {
-	c := &call{signals: make(chan os.Signal), exits: make(chan int, 1)}
+	c := &call{signals: make(chan os.Signal)}
 	c.env = environment{
 		getenv: func(key string) string {
 			if key == envLaunchd && server != "" {
@@ -161,7 +158,7 @@ func newCall(server string) *call {
 		buildVersion: func() string { return "v1.2.3" },
 		signals:      func() <-chan os.Signal { return c.signals },
 		ignoreHangup: func() { c.hangupIgnored++ },
-		exit:         func(code int) { c.exits <- code },
+		exit:         func(int) {},
 	}
 	return c
 }
@@ -229,43 +226,76 @@ func wantContains(t *testing.T, text string, words ...string) {
 	}
 }
 
-// job is a fake launchd's only job: loaded in user/501, with a pid that a kickstart
-// changes.
-type job struct {
-	mu  sync.Mutex
-	pid int64
+// noSuchPID is above every system's largest pid.
+const noSuchPID = 1<<22 + 77
+
+// jobs are the jobs of a fake launchd, all in user/501, by label: their pids. A
+// kickstart that kills puts the pid in next in place of any.
+type jobs struct {
+	mu   sync.Mutex
+	pids map[string]int
+	next int
 }
 
 const jobLabel = "ai.hermes.gateway"
 
-// answers is a well-behaved launchd for this job. The pids are those of processes that
-// cannot exist, but for the test's own, which the command looks at.
-func (j *job) answers(r request) answer {
+func oneJob() *jobs { return &jobs{pids: map[string]int{jobLabel: noSuchPID}, next: os.Getpid()} }
+
+// The domain types of gui and user (launchd-protocol.md section 3).
+const (
+	typeUser = 2
+	typeGUI  = 8
+)
+
+// answers is a launchd without a graphical session that shows no text, so that facts
+// come from attributes.
+func (j *jobs) answers(r request) answer {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	kind, _ := r.msg.Uint64("type")
+	pid, loaded := j.pids[r.name]
 	switch {
-	case kind == 8 && r.routine != 828:
+	case kind == typeGUI:
 		return refuse(125)
-	case r.routine == 828:
-		return refuse(22)
-	case r.name != jobLabel:
+	case r.routine == 800:
+		return answer{reply: xpc.Dict{}}
+	case kind != typeUser || !loaded:
 		return refuse(113)
 	}
 	switch r.routine {
 	case 702:
-		j.pid = int64(os.Getpid())
-		return answer{reply: xpc.Dict{"pid": j.pid}}
+		if kill, _ := r.msg.Bool("kill"); kill {
+			j.pids[r.name] = j.next
+		}
+		return answer{reply: xpc.Dict{"pid": int64(j.pids[r.name])}}
 	case 708:
 		return refuse(22)
 	case 712:
-		return answer{reply: xpc.Dict{"attrs": xpc.Dict{"label": jobLabel, "pid": j.pid, "path": "/p.plist"}}}
+		return answer{reply: xpc.Dict{"attrs": xpc.Dict{"label": r.name, "pid": int64(pid), "path": "/p.plist"}}}
+	case 801:
+		delete(j.pids, r.name)
+		return answer{reply: xpc.Dict{}}
 	case 811:
 		return answer{reply: xpc.Dict{"loaded": true, "enabled": true}}
 	}
 	return refuse(33)
 }
 
-func isSignal(code int, s syscall.Signal) bool { return code == 128+int(s) }
+// except answers one routine in another way.
+func (j *jobs) except(routine uint64, a answer) func(request) answer {
+	return func(r request) answer {
+		if r.routine == routine {
+			return a
+		}
+		return j.answers(r)
+	}
+}
 
-func contains(list []uint64, n uint64) bool { return slices.Contains(list, n) }
+// xpcDict makes a dictionary of key, value pairs.
+func xpcDict(pairs ...any) xpc.Dict {
+	d := xpc.Dict{}
+	for i := 0; i < len(pairs); i += 2 {
+		d[pairs[i].(string)] = pairs[i+1]
+	}
+	return d
+}

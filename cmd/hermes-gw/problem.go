@@ -124,7 +124,10 @@ func remedy(err error, code string) string {
 	}
 	switch code {
 	case codeTimeout:
-		return "Give it longer with --timeout, and look with hermes-gw status."
+		if unknown(err) {
+			return "Look with hermes-gw status; --timeout gives it longer."
+		}
+		return "Check that this launchd is alive, or give it longer with --timeout."
 	case codeUnknown:
 		return "Look with hermes-gw status."
 	case codeInterrupted:
