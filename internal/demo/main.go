@@ -1,0 +1,158 @@
+// Command demo is the main job on real processes, without a Mac: it builds the
+// command and the embedded launchd, loads jobs of the shapes that Hermes installs,
+// restarts them through hermes-gw, and shows what a client that is killed half-way
+// leaves behind.
+//
+//	go run ./internal/demo
+//
+// Every claim that it prints is checked. It exits 0 only if all of them hold, 1
+// otherwise, and 128+n when signal n interrupted it. It leaves nothing behind.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hermes-gw/hermes-gw/internal/proc"
+)
+
+func main() {
+	// The embedded launchd is tied to the thread that starts it (tie_linux.go).
+	runtime.LockOSThread()
+	if len(os.Args) == 5 && os.Args[1] == roleTwoStep {
+		os.Exit(twoStep(os.Args[2], os.Args[3], os.Args[4]))
+	}
+	if len(os.Args) > 1 {
+		fmt.Fprintln(os.Stderr, "demo: it takes no arguments: go run ./internal/demo")
+		os.Exit(2)
+	}
+	os.Exit(run())
+}
+
+// interruption is a signal that ended the demo early.
+type interruption struct{ signal syscall.Signal }
+
+func (i interruption) Error() string { return "interrupted: " + i.signal.String() }
+
+// run plays the demo and returns its exit code.
+func run() int {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	interruptible(cancel)
+	out := &output{w: os.Stdout, cancel: cancel}
+
+	claims := &claims{}
+	err := play(ctx, cancel, out, claims)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause // what made the step fail, not what the step saw of it
+	}
+	return verdict(out, claims, err)
+}
+
+func verdict(out *output, claims *claims, err error) int {
+	if stop, ok := errors.AsType[interruption](err); ok {
+		fmt.Fprintf(os.Stderr, "demo: %v; everything was cleaned up\n", stop)
+		return 128 + int(stop.signal)
+	}
+	for _, f := range claims.failed {
+		out.line("FAILED: %s", f)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+	}
+	if err != nil || len(claims.failed) > 0 || out.failed() {
+		return 1
+	}
+	out.line("%d claims were checked, all hold.", claims.checked)
+	if out.failed() {
+		return 1
+	}
+	return 0
+}
+
+// interruptible cancels with an interruption on SIGINT, SIGTERM and, unless nohup
+// had it ignored, SIGHUP. Signals that come later change nothing: cleaning up is
+// bounded and goes on.
+func interruptible(cancel context.CancelCauseFunc) {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	// Taken and dropped, so that writing to a closed pipe is an error of the
+	// write and no sudden end.
+	signal.Notify(make(chan os.Signal), syscall.SIGPIPE)
+	go func() {
+		for s := range signals {
+			cancel(interruption{s.(syscall.Signal)})
+		}
+	}()
+	go func() {
+		if goCommandGone() {
+			cancel(interruption{syscall.SIGHUP})
+		}
+	}()
+}
+
+// goCommandGone waits for the end of the `go run` that runs this program. It does
+// not pass signals on, so its end is how one that was meant for us arrives. It
+// returns false at once if this is not `go run`.
+func goCommandGone() bool {
+	exe, err := os.Executable()
+	if err != nil || !strings.Contains(filepath.Dir(exe), "go-build") {
+		return false
+	}
+	parent, err := proc.Open(os.Getppid())
+	if err != nil {
+		return errors.Is(err, proc.ErrGone)
+	}
+	defer parent.Close()
+	return parent.Wait(context.Background()) == nil
+}
+
+// output prints for a reader that may go away.
+type output struct {
+	w      io.Writer
+	cancel context.CancelCauseFunc
+	err    error
+}
+
+func (o *output) line(format string, args ...any) {
+	if o.err != nil {
+		return
+	}
+	if _, o.err = fmt.Fprintf(o.w, format+"\n", args...); o.err != nil {
+		o.cancel(fmt.Errorf("nobody reads what the demo prints: %w", o.err))
+	}
+}
+
+func (o *output) failed() bool { return o.err != nil }
+
+// claims counts what was checked.
+type claims struct {
+	checked int
+	failed  []string
+}
+
+// check records a claim, worded as what must be true.
+func (c *claims) check(holds bool, format string, args ...any) {
+	c.checked++
+	if !holds {
+		c.failed = append(c.failed, fmt.Sprintf(format, args...))
+	}
+}
+
+// Bounds of a demo that hangs. A usual run takes seconds.
+const (
+	playTimeout = time.Minute
+	stopTimeout = 10 * time.Second
+)
