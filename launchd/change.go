@@ -81,14 +81,14 @@ func (x *change) untilExit(ctx context.Context) (context.Context, context.Cancel
 	return context.WithCancel(ctx)
 }
 
-// exited waits, by event, until the old process has exited. Without a hold on it there
-// is nothing to wait for.
+// exited waits, by event, until the old process has exited. Without a hold on it, or on
+// a system without such events, it does not wait.
 func (x *change) exited(ctx context.Context) error {
 	if x.held == nil {
 		return nil
 	}
 	start := time.Now()
-	if err := x.held.Wait(ctx); err != nil {
+	if err := x.held.Wait(ctx); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return fmt.Errorf("%s %s: process %d has not exited after %v: %w", x.op, x.t, x.old.PID, time.Since(start).Round(time.Millisecond), err)
 	}
 	return nil

@@ -95,7 +95,10 @@ func block(lines []string) []string {
 
 func count(s string) (int, bool) {
 	n, err := strconv.ParseUint(s, 10, 31)
-	return int(n), err == nil
+	if err != nil {
+		return 0, false // n is the largest number then
+	}
+	return int(n), true
 }
 
 // seconds reads a whole number of seconds, nil if s is none.
