@@ -269,6 +269,29 @@ func TestSocketContextEndsDuringTheWait(t *testing.T) {
 	<-server.ended // our end of that connection is closed
 }
 
+// A context that ends while the answer comes must not spoil the connection for
+// the next request.
+func TestSocketContextEndsWithTheAnswer(t *testing.T) {
+	cancels := make(chan context.CancelFunc, 1)
+	s := serve(t, func(r testRequest) bool {
+		echo(r)
+		if r.Routine == 1 {
+			(<-cancels)()
+		}
+		return true
+	}).dial(t)
+	for range 300 {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancels <- cancel
+		if _, err := s.Call(ctx, 1, Dict{}); err != nil {
+			wantUnknown(t, err, 1, context.Canceled)
+		}
+		if _, err := s.Call(t.Context(), 2, Dict{}); err != nil {
+			t.Fatalf("the next request: %v", err)
+		}
+	}
+}
+
 func TestSocketDeadline(t *testing.T) {
 	hold := make(chan struct{})
 	defer close(hold)
