@@ -11,6 +11,9 @@ import (
 // dict is an XPC dictionary on this side of the socket.
 type dict map[string]any
 
+// errHangup ends a connection for a fault's sake.
+var errHangup = errors.New("closed by a fault")
+
 // conn is one client connection. It carries any number of requests, one at a
 // time, so the next frame is read only after the reply was written.
 type conn struct {
@@ -77,6 +80,16 @@ func (c *conn) exchange(frame, body []byte, fds []int) ([]byte, error) {
 		return frame, err
 	}
 	r := c.s.newRequest(c, head.Routine, args)
+	if f := r.fault(); f.Kind != 0 {
+		wrong, hangup, err := c.misbehave(f, r, head.Magic)
+		switch {
+		case err != nil:
+			return frame, err
+		case hangup:
+			return frame, errHangup
+		}
+		return frame, c.c.WriteFrame(wrong, nil)
+	}
 	reply := r.answer()
 	frame, _, err = xpcwire.AppendReply(frame, xpcwire.Reply{Magic: head.Magic}, reply)
 	if err != nil {

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -32,7 +34,12 @@ type definition struct {
 	exitAfter time.Duration // SIGTERM to SIGKILL; 0 is no limit
 	abandon   bool          // AbandonProcessGroup
 	disabled  bool
-	sessions  []string // LimitLoadToSessionType; none: no limit
+	once      bool          // LaunchOnlyOnce
+	interval  time.Duration // StartInterval; 0 is none
+	backOff   bool          // exponential throttling, see throttle.go
+	sessions  []string      // LimitLoadToSessionType; none: no limit
+	limits    string        // shell commands for Umask and the resource limits, see limits.go
+	as        *syscall.Credential
 	raw       map[string]any
 }
 
@@ -132,6 +139,14 @@ func parseDefinition(path string, data []byte) (*definition, errno) {
 	if n, set := seconds(raw["ExitTimeOut"]); set {
 		d.exitAfter = n
 	}
+	d.once, _ = raw["LaunchOnlyOnce"].(bool)
+	d.interval, _ = seconds(raw["StartInterval"])
+	d.backOff, _ = raw[exponentialKey].(bool)
+	d.limits = limitCommands(raw)
+	var code errno
+	if d.as, code = account(raw); code != ok {
+		return nil, code
+	}
 	d.sessions = texts(raw["LimitLoadToSessionType"])
 	if one := text(raw["LimitLoadToSessionType"]); one != "" {
 		d.sessions = []string{one}
@@ -170,6 +185,36 @@ func seconds(v any) (time.Duration, bool) {
 		}
 	}
 	return 0, false
+}
+
+// account reads UserName and GroupName, which only count in the system domain
+// (launchd.plist(5)); a name that does not exist is refused everywhere.
+func account(raw map[string]any) (*syscall.Credential, errno) {
+	name, group := text(raw["UserName"]), text(raw["GroupName"])
+	if name == "" && group == "" {
+		return nil, ok
+	}
+	as := syscall.Credential{Uid: uint32(os.Geteuid()), Gid: uint32(os.Getegid())}
+	if name != "" {
+		u, err := user.Lookup(name)
+		if err != nil {
+			return nil, noUser
+		}
+		as.Uid, as.Gid = number(u.Uid), number(u.Gid)
+	}
+	if group != "" {
+		g, err := user.LookupGroup(group)
+		if err != nil {
+			return nil, noGroup
+		}
+		as.Gid = number(g.Gid)
+	}
+	return &as, ok
+}
+
+func number(id string) uint32 {
+	n, _ := strconv.ParseUint(id, 10, 32)
+	return uint32(n)
 }
 
 // allowedIn says whether the definition may be loaded into a domain of the given

@@ -32,6 +32,8 @@ type domain struct {
 	env       map[string]string // setenv
 	overrides map[string]bool   // label to enabled; shared by user/UID and gui/UID
 	gone      atomic.Bool       // torn down
+
+	onDemandOnly bool // only explicit starts; the others are pended
 }
 
 func (d *domain) String() string {
@@ -41,23 +43,29 @@ func (d *domain) String() string {
 	case domainUser:
 		return fmt.Sprintf("user/%d", d.key.id)
 	}
+	if d.key.kind == domainPID {
+		return fmt.Sprintf("pid/%d", d.key.id)
+	}
 	return fmt.Sprintf("gui/%d", d.key.id)
 }
 
 func (s *Server) makeDomains() {
 	users := map[string]bool{}
-	add := func(kind uint64, id int, overrides map[string]bool) {
-		key := domainKey{kind, id}
-		s.domains[key] = &domain{key: key, s: s, jobs: map[string]*job{}, env: map[string]string{}, overrides: overrides}
-	}
-	add(domainSystem, 0, map[string]bool{})
-	add(domainUser, s.uid, users)
+	s.addDomain(domainSystem, 0, map[string]bool{})
+	s.addDomain(domainUser, s.uid, users)
 	if !s.opts.NoGUI {
-		add(domainGUI, s.uid, users)
+		s.addDomain(domainGUI, s.uid, users)
 	}
 }
 
-// find returns a domain that is there. The map never changes after New.
+func (s *Server) addDomain(kind uint64, id int, overrides map[string]bool) *domain {
+	key := domainKey{kind, id}
+	d := &domain{key: key, s: s, jobs: map[string]*job{}, env: map[string]string{}, overrides: overrides, onDemandOnly: s.opts.OnDemandOnly}
+	s.domains[key] = d
+	return d
+}
+
+// find returns a domain that is there.
 func (s *Server) find(kind uint64, id int) (*domain, errno) {
 	if d := s.domains[domainKey{kind, id}]; d != nil && !d.gone.Load() {
 		return d, ok
@@ -96,7 +104,9 @@ func (r *request) domain() (*domain, errno) {
 		return r.s.find(domainUser, r.s.uid)
 	case domainRequestor:
 		return r.s.ownDomain()
-	case domainLogin, domainSession, domainPID:
+	case domainPID:
+		return r.s.pidDomain(handle)
+	case domainLogin, domainSession:
 		return nil, noDomain
 	}
 	return nil, domainRefuses
@@ -127,4 +137,39 @@ func (s *Server) teardown(d *domain) {
 	for _, j := range d.jobs {
 		j.tearDown()
 	}
+}
+
+// pidDomain returns the domain of a process, which comes to be when it is first
+// asked for and goes with the process. There is one for the processes of the
+// server's own uid.
+func (s *Server) pidDomain(handle uint64) (*domain, errno) {
+	const mostPID = 1 << 30
+	if handle == 0 || handle > mostPID {
+		return nil, noDomain
+	}
+	pid := int(handle)
+	if d := s.domains[domainKey{domainPID, pid}]; d != nil {
+		if d.gone.Load() {
+			return nil, noDomain
+		}
+		return d, ok
+	}
+	if s.closing {
+		return nil, noDomain
+	}
+	p, err := watchProcess(pid)
+	if err != nil {
+		return nil, noDomain
+	}
+	d := s.addDomain(domainPID, pid, map[string]bool{})
+	s.serving.Add(1)
+	go func() {
+		defer s.serving.Done()
+		p.waitOr(s.done)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.teardown(d)
+		delete(s.domains, d.key)
+	}()
+	return d, ok
 }

@@ -113,17 +113,23 @@ func (s *Server) load(d *domain, def *definition) errno {
 		// Still draining after a bootout: users see 5 until its process has gone.
 		return eio
 	case old != nil:
-		return ealready
+		return errno(s.opts.AlreadyLoaded)
 	case !d.enabledIn(def.label, !def.disabled):
 		return disabled
 	case !def.allowedIn(d.key.kind):
 		return wrongSession
 	}
 	j := &job{s: s, d: d, def: def}
+	if s.opts.PinCode {
+		j.pin = identify(def.program)
+	}
 	d.jobs[def.label] = j
 	j.logf("Notice", "loaded from %s", def.path)
 	if def.runAtLoad || def.keepAlive.atLoad() {
 		j.start(reasonSpeculative, false)
+	}
+	if def.interval > 0 {
+		j.everyInterval()
 	}
 	return ok
 }
@@ -192,6 +198,27 @@ func (r *request) bootedOut(code errno) {
 	}
 }
 
+// onDemandOnlyOn and onDemandOnlyOff are routines 806 and 807. The end of the mode
+// grants the starts that it held back.
+func (r *request) onDemandOnlyOn()  { r.setOnDemandOnly(true) }
+func (r *request) onDemandOnlyOff() { r.setOnDemandOnly(false) }
+
+func (r *request) setOnDemandOnly(on bool) {
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	d, code := r.writable()
+	if code == ok {
+		d.onDemandOnly = on
+		for _, j := range d.jobs {
+			if why := j.pended; !on && why != reasonNone {
+				j.pended = reasonNone
+				j.start(why, false)
+			}
+		}
+	}
+	r.fail(code)
+}
+
 // enable and disable are routines 808 and 809: "names" is an array of labels,
 // launchctl also sends "name".
 func (r *request) enable()  { r.setEnabled(true) }
@@ -203,6 +230,10 @@ func (r *request) setEnabled(on bool) {
 	d, code := r.writable()
 	if code != ok {
 		r.fail(code)
+		return
+	}
+	if d.key.kind == domainPID {
+		r.fail(domainRefuses) // it has no overrides
 		return
 	}
 	names, code := r.strings("names")

@@ -22,11 +22,15 @@ const (
 	badProgram    errno = 111 // invalid or missing Program and ProgramArguments
 	noDomain      errno = 112
 	noService     errno = 113
+	noUser        errno = 114
+	noGroup       errno = 115
 	disabled      errno = 119
 	badOwner      errno = 122 // owner or mode of the plist
 	tearingDown   errno = 124
 	domainRefuses errno = 125 // the domain does not support the action
 	wrongSession  errno = 134
+	cannotExecute errno = 139 // penalty box and the like
 	reservedName  errno = 140
+	development   errno = 142 // only on development builds
 	notEntitled   errno = 144
 )

@@ -25,6 +25,12 @@ type job struct {
 	skip     bool      // unthrottle: the next spawn skips the minimum runtime
 	demanded bool      // it was started explicitly once
 
+	crashes  int         // unsuccessful ends in a row
+	pended   spawnReason // a start that the domain's on-demand-only mode holds back
+	penalty  bool        // in the penalty box: not started until unthrottled
+	interval *time.Timer // StartInterval
+	pin      codeIdentity
+
 	stopWhenSpawned bool // a stop came while there was no pid yet
 	removing        bool // booted out; it goes when its process has gone
 	removed         bool
@@ -72,10 +78,24 @@ func (j *job) move(e event) {
 
 // start brings a process about. ok never comes back: the spawn happens elsewhere,
 // so the answer to a start that goes well is 36, and who wants to know more waits
-// on onSpawn.
+// on onSpawn. What forbids a start is checked in launchd's order.
 func (j *job) start(why spawnReason, unthrottle bool) errno {
 	if j.removing || j.d.gone.Load() {
 		return tearingDown
+	}
+	if unthrottle {
+		j.penalty = false
+	}
+	switch {
+	case j.penalty:
+		return cannotExecute
+	case j.def.once && j.runs > 0:
+		// Which number launchd gives here is not known.
+		return cannotExecute
+	case j.d.onDemandOnly && !why.demand():
+		j.pended = why
+		j.logf("Notice", "pending spawn, domain in on-demand-only mode: %s", j.def.label)
+		return einprogress
 	}
 	switch j.state {
 	case spawning:
@@ -108,18 +128,10 @@ func (j *job) start(why spawnReason, unthrottle bool) errno {
 	return einprogress
 }
 
-// throttled returns how long the minimum runtime, which counts from the last
-// spawn, still forbids the next one.
-func (j *job) throttled() time.Duration {
-	if j.skip || j.spawned.IsZero() {
-		return 0
-	}
-	return j.s.scaled(j.def.throttle) - time.Since(j.spawned)
-}
-
 // launch asks the spawner for the process. The job is in state spawning.
 func (j *job) launch() {
 	j.skip = false
+	j.pended = reasonNone
 	j.logf("Notice", "launching: %s", j.reason)
 	j.s.live.Add(1)
 	j.s.spawner.start(j.command(), func(p *process, err error) {
@@ -136,20 +148,39 @@ func (j *job) launch() {
 }
 
 // running takes over the new process. Whoever waited for the spawn is answered
-// before the program is said to run: launchd's reply comes in state xpcproxy.
+// before the program runs: launchd's reply comes in state xpcproxy.
 func (j *job) running(p *process) {
 	j.proc = p
 	j.runs++
 	j.move(evSpawned)
 	j.trace(Event{Kind: "spawn", PID: p.pid})
 	j.fireSpawn(ok)
-	j.move(evInit)
-	j.logf("Notice", "Successfully spawned %s[%d] because %s", j.def.program, p.pid, j.reason)
+	if window := j.s.opts.SpawnWindow; window > 0 {
+		j.after(window, j.init)
+	} else {
+		j.init()
+	}
 	if j.stopWhenSpawned {
 		j.stopWhenSpawned = false
-		j.terminate()
+		j.end()
 	}
 	j.redeliver()
+}
+
+func (j *job) init() {
+	j.move(evInit)
+	j.logf("Notice", "Successfully spawned %s[%d] because %s", j.def.program, j.pid(), j.reason)
+}
+
+// end stops a process that is there and is not being stopped yet.
+func (j *job) end() {
+	if j.state == xpcproxy {
+		j.logf("Notice", "aborting trampoline")
+		j.stopTimer()
+		j.killNow()
+		return
+	}
+	j.terminate()
 }
 
 // failed is for a system that cannot make processes at all; a program that cannot
@@ -194,11 +225,13 @@ func (j *job) stop() errno {
 		j.stopWhenSpawned = true
 		return einprogress
 	case xpcproxy:
-		j.logf("Notice", "aborting trampoline")
-		j.killNow()
+		if j.s.opts.SpawnWindowDenies && !j.removing {
+			return eperm
+		}
+		j.end()
 		return ok
 	case running:
-		j.terminate()
+		j.end()
 		return ok
 	case languishing:
 		return ebusy
@@ -228,7 +261,7 @@ func (j *job) terminate() {
 func (j *job) killNow() {
 	j.signal(syscall.SIGKILL, j.s.closing)
 	j.move(evAbort)
-	j.after(lingerAfter, func() {
+	j.after(j.s.scaled(lingerAfter), func() {
 		j.move(evLinger)
 		j.logf("Error", "service did not exit after SIGKILL, languishing")
 	})
@@ -255,6 +288,9 @@ func (j *job) signal(sig syscall.Signal, group bool) errno {
 // reap waits for the end of p and handles it.
 func (j *job) reap(p *process) {
 	p.wait()
+	if j.s.beforeReap != nil {
+		j.s.beforeReap()
+	}
 	j.s.mu.Lock()
 	// The dead leader still holds its pid, so the group is certainly its own.
 	if !j.def.abandon {
@@ -277,6 +313,7 @@ func (j *job) gone(status syscall.WaitStatus) {
 	j.logf("Notice", "exited due to %s, ran for %dms", describeExit(status), time.Since(j.spawned).Milliseconds())
 	j.trace(Event{Kind: "exit", PID: j.pid(), Status: &raw})
 	j.stopTimer()
+	j.countCrash(status, j.state != running)
 	j.ended, j.status = true, status
 	j.proc = nil
 	j.move(evExited)
@@ -316,6 +353,9 @@ func (j *job) tearDown() { j.bootOut() }
 
 func (j *job) remove() {
 	j.removed = true
+	if j.interval != nil {
+		j.interval.Stop()
+	}
 	if j.d.jobs[j.def.label] == j {
 		delete(j.d.jobs, j.def.label)
 	}
@@ -369,4 +409,20 @@ func (j *job) stopTimer() {
 		j.timer.Stop()
 		j.timer = nil
 	}
+}
+
+// everyInterval is StartInterval: an explicit start every so often, left out while
+// the job runs.
+func (j *job) everyInterval() {
+	j.interval = time.AfterFunc(j.s.scaled(j.def.interval), func() {
+		j.s.mu.Lock()
+		defer j.s.mu.Unlock()
+		if j.removing || j.d.gone.Load() {
+			return
+		}
+		if j.state == notRunning {
+			j.start(reasonInterval, false)
+		}
+		j.everyInterval()
+	})
 }

@@ -35,6 +35,8 @@ func parseKeepAlive(v any) (k keepAlive) {
 			}
 		}
 		k.afterDemand, _ = v["AfterInitialDemand"].(bool)
+		// Alone it delays an unconditional KeepAlive.
+		k.always = k.afterDemand && len(v) == 1
 	}
 	return k
 }

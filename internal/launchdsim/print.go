@@ -92,10 +92,13 @@ func (j *job) print() string {
 	default:
 		p.line("domain = %s", j.d)
 	}
-	p.line("minimum runtime = %d", int(def.throttle/time.Second))
+	p.line("minimum runtime = %d", int(j.minimumRuntime()/time.Second))
 	p.line("base minimum runtime = %d", int(def.throttle/time.Second))
 	p.line("exit timeout = %d", int(def.exitTimeout(j.d.key.kind)/time.Second))
 	p.line("runs = %d", j.runs)
+	if def.backOff || j.crashes > 0 {
+		p.line("successive crashes = %d", j.crashes)
+	}
 	if pid != 0 {
 		p.line("pid = %d", pid)
 		p.line("immediate reason = %s", j.reason)
@@ -106,6 +109,9 @@ func (j *job) print() string {
 		p.line("started suspended = 0")
 		p.line("proxy started suspended = 0")
 	}
+	if j.pended != reasonNone {
+		p.line("pended nondemand spawn = %s", j.pended)
+	}
 	p.line("%s", describeLastExit(j))
 	p.blank()
 	p.line("spawn type = daemon (3)")
@@ -115,6 +121,9 @@ func (j *job) print() string {
 	p.line("jetsamproperties category = daemon")
 	p.line("jetsam thread limit = 32")
 	p.line("cpumon = default")
+	if def.interval > 0 {
+		p.line("run interval = %d seconds", int(def.interval/time.Second))
+	}
 	p.blank()
 	p.line("properties = %s", strings.Join(j.properties(), " | "))
 	p.close()
@@ -128,8 +137,12 @@ func (j *job) properties() (words []string) {
 	}{
 		{"keepalive", j.def.keepAlive.always},
 		{"runatload", j.def.runAtLoad},
-		{"inferred program", j.def.inferred},
 		{"abandon process group", j.def.abandon},
+		{"penalty box", j.penalty},
+		{"launch only once", j.def.once},
+		{"inferred program", j.def.inferred},
+		{"has spawn constraint", j.pin != codeIdentity{}},
+		{"exponential throttling", j.def.backOff},
 	} {
 		if property.set {
 			words = append(words, property.word)
@@ -175,6 +188,9 @@ func (d *domain) print() string {
 		session = "System"
 		p.line("type = system")
 		p.line("handle = 0")
+	case domainPID:
+		p.line("type = pid")
+		p.line("handle = %d", d.key.id)
 	case domainUser:
 		p.line("type = user")
 		p.line("handle = %d", d.key.id)

@@ -9,7 +9,8 @@ type routine struct {
 	handle func(*request)
 }
 
-// routines are the requests that the model answers. Any other number is 33.
+// routines are the requests that the model answers. Any other number is 33, but
+// for those in unsupported.
 var routines = map[uint64]routine{
 	702: {"kickstart", (*request).kickstart},
 	707: {"blame", (*request).blame},
@@ -17,6 +18,8 @@ var routines = map[uint64]routine{
 	712: {"attributes", (*request).attributes},
 	800: {"bootstrap", (*request).bootstrap},
 	801: {"bootout", (*request).bootout},
+	806: {"on-demand-only on", (*request).onDemandOnlyOn},
+	807: {"on-demand-only off", (*request).onDemandOnlyOff},
 	808: {"enable", (*request).enable},
 	809: {"disable", (*request).disable},
 	811: {"enabled?", (*request).enabled},
@@ -28,6 +31,13 @@ var routines = map[uint64]routine{
 	819: {"setenv", (*request).setenv},
 	820: {"getenv", (*request).getenv},
 	828: {"print domain", (*request).printDomain},
+}
+
+// unsupported are numbers that launchd knows and refuses: 45 for what it no longer
+// does, 142 for what only development builds do (dispatcher of launchd 26.1).
+var unsupported = map[uint64]errno{
+	709: enotsup, 817: enotsup, 818: enotsup, 822: development, 823: enotsup, 824: enotsup, 826: development,
+	827: enotsup, 836: enotsup, 845: enotsup, 849: development,
 }
 
 // request is one request on its way. It is answered exactly once, possibly much
@@ -55,16 +65,22 @@ func (s *Server) newRequest(c *conn, number uint64, args dict) *request {
 
 // answer dispatches r and waits for its reply.
 func (r *request) answer() dict {
-	r.s.journal.event(Event{Kind: "request", Conn: r.conn, ID: r.id, Routine: r.routine, Domain: r.domainName(), Label: r.label()})
+	r.traceRequest()
 	switch entry, known := routines[r.routine]; {
 	case r.s.deny[r.routine]:
 		r.fail(notEntitled)
+	case unsupported[r.routine] != ok:
+		r.fail(unsupported[r.routine])
 	case !known:
 		r.fail(edom)
 	default:
 		entry.handle(r)
 	}
 	return <-r.done
+}
+
+func (r *request) traceRequest() {
+	r.s.journal.event(Event{Kind: "request", Conn: r.conn, ID: r.id, Routine: r.routine, Domain: r.domainName(), Label: r.label()})
 }
 
 func (r *request) traceReply(reply dict) {
@@ -120,6 +136,8 @@ func (r *request) domainName() string {
 	case domainRequestorUser:
 		return fmt.Sprintf("user/%d", r.s.uid)
 	case domainRequestor:
+		r.s.mu.Lock()
+		defer r.s.mu.Unlock()
 		if d, code := r.s.ownDomain(); code == ok {
 			return d.String()
 		}

@@ -43,6 +43,28 @@ type Options struct {
 	Trace   io.Writer
 	OnEvent func(Event)
 
+	// SpawnWindow keeps a new process in state xpcproxy for so long (not scaled),
+	// as if it had not executed its program yet. A kickstart with kill in that window
+	// answers 1 if SpawnWindowDenies is set, as seen on macOS 14 and 15, else it kills
+	// the process as the decompiled code does.
+	SpawnWindow       time.Duration
+	SpawnWindowDenies bool
+
+	// OnDemandOnly starts the domains in on-demand-only mode (routines 806 and 807
+	// switch it): starts that nobody asked for are pended. macOS 26 was seen in it
+	// during login and with a locked screen.
+	OnDemandOnly bool
+
+	// PinCode makes a job whose program file was replaced since it was loaded die by
+	// SIGKILL at every spawn, as a launch constraint does.
+	PinCode bool
+
+	// AlreadyLoaded is the answer for a label that is loaded: 37 (the default) or 17.
+	AlreadyLoaded int64
+
+	// Faults are in force from the start, see SetFaults.
+	Faults []Fault
+
 	// Deny lists routines that are answered with 144, as a launchd would that
 	// demands an entitlement for them.
 	Deny []uint64
@@ -57,7 +79,7 @@ type Server struct {
 	opts    Options
 	uid     int
 	pid     int
-	account map[string]string // HOME, USER, LOGNAME, SHELL of the uid
+	login   map[string]string // HOME, USER, LOGNAME, SHELL of the uid
 	deny    map[uint64]bool
 	journal journal
 	spawner *spawner
@@ -65,12 +87,15 @@ type Server struct {
 	mu      sync.Mutex
 	domains map[domainKey]*domain
 	closing bool
-	done    chan struct{}  // closed when Close begins
+	done    chan struct{} // closed when Close begins
+	faults  []Fault
 	live    sync.WaitGroup // children, until they are reaped and accounted for
 	conns   map[*conn]struct{}
 	nconn   uint64
 	nreq    uint64
 	serving sync.WaitGroup
+
+	beforeReap func() // tests hold back the end of processes with it
 }
 
 // New returns a Server for the domains of the effective uid, not yet
@@ -85,11 +110,14 @@ func New(o Options) *Server {
 	if o.ASID == 0 {
 		o.ASID = 100017
 	}
+	if o.AlreadyLoaded == 0 {
+		o.AlreadyLoaded = int64(ealready)
+	}
 	s := &Server{
 		opts:    o,
 		uid:     os.Geteuid(),
 		pid:     os.Getpid(),
-		account: account(os.Geteuid()),
+		login:   login(os.Geteuid()),
 		domains: map[domainKey]*domain{},
 		deny:    map[uint64]bool{},
 		journal: journal{trace: o.Trace, log: o.Log, onEvent: o.OnEvent},
@@ -97,6 +125,7 @@ func New(o Options) *Server {
 		conns:   map[*conn]struct{}{},
 		done:    make(chan struct{}),
 	}
+	s.SetFaults(o.Faults...)
 	for _, r := range o.Deny {
 		s.deny[r] = true
 	}
@@ -158,7 +187,9 @@ func (s *Server) isClosing() bool {
 // Load loads a property list into gui/UID (user/UID when there is no gui), as a
 // bootstrap request would.
 func (s *Server) Load(path string) error {
+	s.mu.Lock()
 	d, code := s.ownDomain()
+	s.mu.Unlock()
 	if code == ok {
 		code = s.bootstrapPath(d, path)[path]
 	}
@@ -197,12 +228,27 @@ func (s *Server) scaled(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * s.opts.TimeScale)
 }
 
-// account returns what a login sets for uid, from the user database and not from
+// login returns what a login sets for uid, from the user database and not from
 // the environment: $HOME may point anywhere.
-func account(uid int) map[string]string {
+func login(uid int) map[string]string {
 	env := map[string]string{"SHELL": "/bin/sh"}
 	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
 		env["HOME"], env["USER"], env["LOGNAME"] = u.HomeDir, u.Username, u.Username
 	}
 	return env
+}
+
+// SetPenaltyBox puts a loaded job into launchd's penalty box, or takes it out: a
+// start without unthrottle is refused with 139 then. What puts jobs there is not
+// public. It reports whether the job is loaded.
+func (s *Server) SetPenaltyBox(domain, label string, on bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range s.domains {
+		if j := d.jobs[label]; j != nil && d.String() == domain {
+			j.penalty = on
+			return true
+		}
+	}
+	return false
 }

@@ -190,14 +190,21 @@ func (j *job) command() command {
 		c.env = append(c.env, k+"="+v)
 	}
 	sort.Strings(c.env)
-	return c
+	if j.violates() {
+		j.logf("Error", "CODESIGNING code 4, Launch Constraint Violation: %s was replaced since it was loaded", j.def.program)
+		return killedAtOnce
+	}
+	if j.d.key.kind == domainSystem && j.s.uid == 0 {
+		c.as = j.def.as
+	}
+	return c.limited(j.def.limits)
 }
 
 // environment is what the job's process gets: launchd's own few variables, those
 // that setenv put into the domain, the plist's.
 func (j *job) environment() map[string]string {
 	env := map[string]string{"PATH": defaultPath, "TMPDIR": os.TempDir()}
-	for k, v := range j.s.account {
+	for k, v := range j.s.login {
 		env[k] = v
 	}
 	for k, v := range j.d.env {

@@ -18,6 +18,7 @@ type command struct {
 	stdin   string // "" is /dev/null, for all three
 	stdout  string
 	stderr  string
+	as      *syscall.Credential // nil: the server's own
 }
 
 // spawner makes all processes from one goroutine that is locked to its thread:
@@ -87,7 +88,7 @@ func (c command) try() (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	attr := &syscall.ProcAttr{Dir: c.dir, Env: c.env, Files: make([]uintptr, len(files)), Sys: &syscall.SysProcAttr{Setsid: true}}
+	attr := &syscall.ProcAttr{Dir: c.dir, Env: c.env, Files: make([]uintptr, len(files)), Sys: &syscall.SysProcAttr{Setsid: true, Credential: c.as}}
 	for i, f := range files {
 		attr.Files[i] = f.Fd()
 	}
@@ -131,7 +132,8 @@ func lookPath(program string) string {
 	return program
 }
 
-// process is a child that is not reaped yet.
+// process is a child that is not reaped yet, or somebody else's process that is
+// watched.
 type process struct {
 	pid int
 	fd  *os.File // pidfd, where there is one

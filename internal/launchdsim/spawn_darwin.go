@@ -2,6 +2,7 @@ package launchdsim
 
 import (
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,6 +30,30 @@ func (p *process) wait() {
 		// ESRCH: it has ended already.
 		if _, err := unix.Kevent(kq, []unix.Kevent_t{change}, events, nil); err != unix.EINTR {
 			return
+		}
+	}
+}
+
+// processLetter is sh's letter for the number of processes.
+const processLetter = "u"
+
+// watchProcess holds a process that need not be a child.
+func watchProcess(pid int) (*process, error) {
+	if err := syscall.Kill(pid, 0); err != nil {
+		return nil, err
+	}
+	return &process{pid: pid}, nil
+}
+
+// waitOr waits for the end of a watched process, or for done, which it looks at
+// twice a second.
+func (p *process) waitOr(done <-chan struct{}) {
+	for tick := time.NewTicker(500 * time.Millisecond); syscall.Kill(p.pid, 0) == nil; {
+		select {
+		case <-done:
+			tick.Stop()
+			return
+		case <-tick.C:
 		}
 	}
 }

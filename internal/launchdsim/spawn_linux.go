@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -44,6 +45,36 @@ func (p *process) wait() {
 	var info unix.Siginfo
 	for unix.Waitid(unix.P_PID, p.pid, &info, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 	}
+}
+
+// processLetter is sh's letter for the number of processes (dash; bash takes -u).
+const processLetter = "p"
+
+// watchProcess holds a process that need not be a child.
+func watchProcess(pid int) (*process, error) {
+	if err := syscall.Kill(pid, 0); err != nil {
+		return nil, err
+	}
+	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	return &process{pid: pid, fd: os.NewFile(uintptr(fd), "pidfd")}, nil
+}
+
+// waitOr waits for the end of a watched process, or for done.
+func (p *process) waitOr(done <-chan struct{}) {
+	ended := make(chan struct{})
+	go func() {
+		select {
+		case <-done:
+			p.fd.SetReadDeadline(time.Now())
+		case <-ended:
+		}
+	}()
+	p.wait()
+	close(ended)
+	p.fd.Close()
 }
 
 // groupRuns says whether a process group has a member that has not ended. kill(2)

@@ -81,6 +81,7 @@ const (
 	reasonDemand      spawnReason = 9 // kickstart
 	reasonLegacyStart spawnReason = 10
 	reasonRetry       spawnReason = 11
+	reasonInterval    spawnReason = 12
 )
 
 func (r spawnReason) String() string {
@@ -97,6 +98,12 @@ func (r spawnReason) String() string {
 		return "one-shot"
 	case reasonRetry:
 		return "retry"
+	case reasonInterval:
+		return "interval"
 	}
 	return "(none)"
 }
+
+// demand says whether somebody asked for this start. A domain in on-demand-only
+// mode grants only these.
+func (r spawnReason) demand() bool { return r == reasonDemand || r == reasonLegacyStart }
