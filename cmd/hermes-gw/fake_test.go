@@ -122,12 +122,17 @@ func ended(done chan struct{}) context.Context {
 	return ctx
 }
 
+// requests returns the requests so far.
+func (f *fake) requests() []request {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]request(nil), f.seen...)
+}
+
 // routines lists the routines of the requests so far, those that only ask left out
 // if changes is set.
 func (f *fake) routines(changes bool) (list []uint64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, r := range f.seen {
+	for _, r := range f.requests() {
 		if !changes || !onlyAsks(r.routine) {
 			list = append(list, r.routine)
 		}

@@ -278,7 +278,7 @@ func TestStartLoads(t *testing.T) {
 			if loaded != test.want {
 				t.Errorf("loaded into a domain of type %d, want %d", loaded, test.want)
 			}
-			for _, r := range f.seen {
+			for _, r := range f.requests() {
 				if paths, _ := r.msg.Slice("paths"); r.routine == 800 && (len(paths) != 1 || paths[0] != test.path) {
 					t.Errorf("loaded %v", paths)
 				}
@@ -401,16 +401,16 @@ func TestInterruptedAfter(t *testing.T) {
 // After the first signal no request that changes something gets past the gate, even
 // when it was about to.
 func TestNothingAfterInterrupt(t *testing.T) {
-	c := newCall("")
-	f := newFake(t, nil)
 	j := oneJob()
-	f.reply = func(r request) answer {
+	signals := make(chan os.Signal)
+	f := newFake(t, func(r request) answer {
 		if r.routine == 811 { // the last question before the request
-			c.signals <- syscall.SIGTERM
+			signals <- syscall.SIGTERM
 		}
 		return j.answers(r)
-	}
-	c.env.getenv = newCall(f.path).env.getenv
+	})
+	c := newCall(f.path)
+	c.env.signals = func() <-chan os.Signal { return signals }
 	if code := c.run("restart", jobLabel); code != exitTerminated {
 		t.Errorf("exit %d", code)
 	}
@@ -461,10 +461,10 @@ func (l *locked) String() string {
 func TestInside(t *testing.T) {
 	j := &jobs{pids: map[string]int{"mine": os.Getpid(), "a": noSuchPID, "b": noSuchPID}, next: os.Getppid()}
 	var stdout locked
-	var reported string
+	before := make(chan string, 1)
 	f := newFake(t, func(r request) answer {
 		if r.routine == 702 && r.name == "mine" {
-			reported = stdout.String()
+			before <- stdout.String()
 		}
 		return j.answers(r)
 	})
@@ -475,7 +475,7 @@ func TestInside(t *testing.T) {
 		t.Errorf("exit %d: %s", code, &c.stderr)
 	}
 	var order []string
-	for _, r := range f.seen {
+	for _, r := range f.requests() {
 		if r.routine == 702 {
 			order = append(order, r.name)
 		}
@@ -483,6 +483,7 @@ func TestInside(t *testing.T) {
 	if len(order) != 3 || order[2] != "mine" {
 		t.Errorf("order of requests: %v", order)
 	}
+	reported := <-before
 	if reported != stdout.String() {
 		t.Errorf("the report before the request:\n%s\nat the end:\n%s", reported, stdout.String())
 	}
