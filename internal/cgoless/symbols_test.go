@@ -169,3 +169,43 @@ func TestLookUpsGoThroughTheTable(t *testing.T) {
 		t.Error("Dlsym was not found in the source: this test looks in the wrong place")
 	}
 }
+
+// A row that nothing asks for would make the table say more than is true.
+func TestEveryRowIsAskedFor(t *testing.T) {
+	parse := func(name string) *ast.File {
+		t.Helper()
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	var rows []string
+	ast.Inspect(parse("symbols.go"), func(n ast.Node) bool {
+		if kv, ok := n.(*ast.KeyValueExpr); ok {
+			rows = append(rows, kv.Key.(*ast.Ident).Name)
+		}
+		return true
+	})
+	if len(rows) != len(symbols) {
+		t.Fatalf("%d rows found in the source, %d in the table", len(rows), len(symbols))
+	}
+	files, err := filepath.Glob("*_darwin.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := map[string]bool{}
+	for _, name := range files {
+		ast.Inspect(parse(name), func(n ast.Node) bool {
+			if id, ok := n.(*ast.Ident); ok {
+				asked[id.Name] = true
+			}
+			return true
+		})
+	}
+	for _, row := range rows {
+		if !asked[row] {
+			t.Errorf("nothing asks for %s", row)
+		}
+	}
+}

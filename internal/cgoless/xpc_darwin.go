@@ -16,7 +16,9 @@ const (
 
 // LoadXPC returns the table of libxpc, bound on the first call. The error names
 // the missing symbol and wraps errors.ErrUnsupported.
-var LoadXPC = sync.OnceValues(loadXPC)
+func LoadXPC() (*XPC, error) { return xpcTable() }
+
+var xpcTable = sync.OnceValues(loadXPC)
 
 func loadXPC() (*XPC, error) {
 	var b binder
