@@ -2,7 +2,6 @@ package launchdsim
 
 import (
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,21 +17,7 @@ func startProcess(path string, argv []string, attr *syscall.ProcAttr) (*process,
 }
 
 // wait returns when p has ended; it stays a zombie until reap. It holds a thread.
-func (p *process) wait() {
-	kq, err := unix.Kqueue()
-	if err != nil {
-		return // reap waits, too
-	}
-	defer unix.Close(kq)
-	change := unix.Kevent_t{Ident: uint64(p.pid), Filter: unix.EVFILT_PROC, Flags: unix.EV_ADD | unix.EV_ONESHOT, Fflags: unix.NOTE_EXIT}
-	events := make([]unix.Kevent_t, 1)
-	for {
-		// ESRCH: it has ended already.
-		if _, err := unix.Kevent(kq, []unix.Kevent_t{change}, events, nil); err != unix.EINTR {
-			return
-		}
-	}
-}
+func (p *process) wait() { p.waitOr(nil) }
 
 // processLetter is sh's letter for the number of processes.
 const processLetter = "u"
@@ -45,15 +30,28 @@ func watchProcess(pid int) (*process, error) {
 	return &process{pid: pid}, nil
 }
 
-// waitOr waits for the end of a watched process, or for done, which it looks at
-// twice a second.
+// waitOr waits for the end of p, or for done, which it looks at twice a second.
 func (p *process) waitOr(done <-chan struct{}) {
-	for tick := time.NewTicker(500 * time.Millisecond); syscall.Kill(p.pid, 0) == nil; {
+	kq, err := unix.Kqueue()
+	if err != nil {
+		return // reap waits, too
+	}
+	defer unix.Close(kq)
+	change := []unix.Kevent_t{{Ident: uint64(p.pid), Filter: unix.EVFILT_PROC, Flags: unix.EV_ADD | unix.EV_ONESHOT, Fflags: unix.NOTE_EXIT}}
+	events := make([]unix.Kevent_t, 1)
+	for {
+		timeout := unix.NsecToTimespec(500e6)
+		n, err := unix.Kevent(kq, change, events, &timeout)
+		switch {
+		case n > 0, err != nil && err != unix.EINTR: // ESRCH: it has ended already
+			return
+		case err == nil:
+			change = nil
+		}
 		select {
 		case <-done:
-			tick.Stop()
 			return
-		case <-tick.C:
+		default:
 		}
 	}
 }
