@@ -52,8 +52,8 @@ func run() int {
 
 	claims := &claims{}
 	err := play(ctx, cancel, out, claims)
-	if cause := context.Cause(ctx); err != nil && cause != nil {
-		err = cause // what made the step fail, not what the step saw of it
+	if cause := context.Cause(ctx); cause != nil && (err != nil || len(claims.failed) > 0) {
+		err = cause // what made a step fail, not what the step saw of it
 	}
 	return verdict(out, claims, err)
 }
@@ -66,17 +66,16 @@ func verdict(out *output, claims *claims, err error) int {
 	for _, f := range claims.failed {
 		out.line("FAILED: %s", f)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "demo:", err)
+	case len(claims.failed) == 0:
+		out.line("%d claims were checked, all hold.", claims.checked)
+		if out.err == nil {
+			return 0
+		}
 	}
-	if err != nil || len(claims.failed) > 0 || out.failed() {
-		return 1
-	}
-	out.line("%d claims were checked, all hold.", claims.checked)
-	if out.failed() {
-		return 1
-	}
-	return 0
+	return 1
 }
 
 // interruptible cancels with an interruption on SIGINT, SIGTERM and, unless nohup
@@ -135,20 +134,19 @@ func (o *output) line(format string, args ...any) {
 	}
 }
 
-func (o *output) failed() bool { return o.err != nil }
-
 // claims counts what was checked.
 type claims struct {
 	checked int
 	failed  []string
 }
 
-// check records a claim, worded as what must be true.
-func (c *claims) check(holds bool, format string, args ...any) {
+// check records a claim, worded as what must be true, and returns holds.
+func (c *claims) check(holds bool, format string, args ...any) bool {
 	c.checked++
 	if !holds {
 		c.failed = append(c.failed, fmt.Sprintf(format, args...))
 	}
+	return holds
 }
 
 // Bounds of a demo that hangs. A usual run takes seconds.

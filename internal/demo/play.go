@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/internal/demo/watch"
@@ -50,6 +52,9 @@ func play(ctx context.Context, cancel context.CancelCauseFunc, out *output, c *c
 	}
 	d := &demo{claims: c, out: out, paths: layOut(top)}
 	defer func() {
+		if err != nil || len(c.failed) > 0 {
+			d.logs(os.Stderr)
+		}
 		if ended := d.cleanUp(); err == nil {
 			err = ended
 		}
@@ -127,7 +132,7 @@ func (d *demo) loadJobs(ctx context.Context) ([]*job, error) {
 		}
 		j := &job{shape: s, target: launchd.Target{Domain: domain, Label: s.label()}, home: d.paths.home(s.name)}
 		var err error
-		if j.gateway, err = d.watch.Running(ctx, j.home, 0); err != nil {
+		if j.gateway, err = d.watch.Running(ctx, j.home, nil); err != nil {
 			return nil, err
 		}
 		d.out.line("  %-27s %s", j.target.Label, j.processes)
@@ -248,6 +253,23 @@ func (d *demo) cleanUp() error {
 	}
 	d.held = nil
 	return errors.Join(err, os.RemoveAll(d.paths.top))
+}
+
+// logs prints the last lines of what the embedded launchd and the gateways logged,
+// for somebody who looks for the cause of a failure.
+func (d *demo) logs(w io.Writer) {
+	files := []string{filepath.Join(d.paths.top, "launchd.log")}
+	for _, s := range shapes {
+		files = append(files, d.paths.log(s.name, "gateway.log"), d.paths.log(s.name, "gateway.error.log"))
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil || len(data) == 0 {
+			continue
+		}
+		lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+		fmt.Fprintf(w, "--- end of %s\n%s\n", file, strings.Join(lines[max(0, len(lines)-15):], "\n"))
+	}
 }
 
 // ms prints a duration as a reader compares them.

@@ -40,6 +40,9 @@ func (d *demo) restartAll(ctx context.Context, jobs []*job) error {
 	d.out.line("  request: launchd has it, until it answers. no process: the old one is reaped,")
 	d.out.line("  until the new one is spawned. no gateway: the old one has ended, until the new")
 	d.out.line("  one says that it runs; below zero, both ran for that time.")
+	if len(d.failed) > 0 {
+		return nil // what follows is not true; the claims that failed come at the end
+	}
 	d.out.line("")
 	d.out.line("  Of each: the pids differ, launchd and the command name the same; every process")
 	d.out.line("  of the old tree has ended; the new gateway runs inside the new tree by its own")
@@ -115,7 +118,7 @@ func (d *demo) runRestart(ctx context.Context, j *job) (report, error) {
 // time from, and that launchd was asked for nothing else meanwhile. It returns the
 // job's new pid and the time without a gateway.
 func (d *demo) replaced(ctx context.Context, j *job, old []*proc.Process, from int64) (pid int, noGateway time.Duration, err error) {
-	gateway, err := d.watch.Running(ctx, j.home, j.gateway.PID)
+	gateway, err := d.watch.Running(ctx, j.home, j.gateway)
 	if err != nil {
 		return 0, 0, err
 	}

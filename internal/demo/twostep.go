@@ -15,8 +15,9 @@ const roleTwoStep = "bootout-and-bootstrap"
 // bootedOut is what it prints between its two requests.
 const bootedOut = "booted out"
 
-// twoStep restarts a job as `launchctl bootout` and `launchctl bootstrap` do:
-// unload it, load it again. In between it says so and waits for a line.
+// twoStep restarts a job in the way of `launchctl bootout` and `launchctl bootstrap`:
+// it unloads it, waits until it is gone, and loads it again. Before the second step
+// it says so and waits for a line.
 func twoStep(socket, target, plist string) int {
 	err := func() error {
 		ctx := context.Background()
@@ -29,7 +30,7 @@ func twoStep(socket, target, plist string) int {
 			return err
 		}
 		defer client.Close()
-		if err := client.Bootout(ctx, t); err != nil {
+		if _, err := client.Stop(ctx, t); err != nil {
 			return err
 		}
 		fmt.Println(bootedOut)

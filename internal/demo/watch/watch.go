@@ -66,14 +66,14 @@ func (w *Watch) Release() {
 	}
 }
 
-// Running waits for a gateway of home other than the process old (0: any) and
-// returns the one that reported last.
-func (w *Watch) Running(ctx context.Context, home string, old int) (*Gateway, error) {
+// Running waits for a gateway of home that reported after old did (nil: any) and
+// returns the last one.
+func (w *Watch) Running(ctx context.Context, home string, old *Gateway) (*Gateway, error) {
 	for {
 		w.mu.Lock()
 		changed := w.changed
-		for i := len(w.gateways) - 1; i >= 0; i-- {
-			if g := w.gateways[i]; g.Home == home && g.PID != old {
+		for i := len(w.gateways) - 1; i >= 0 && w.gateways[i] != old; i-- {
+			if g := w.gateways[i]; g.Home == home {
 				w.mu.Unlock()
 				return g, nil
 			}

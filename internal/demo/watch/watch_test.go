@@ -39,25 +39,30 @@ func join(t *testing.T, path string, pid int, home string) *Member {
 	return m
 }
 
-func TestRunningSkipsTheOldProcessAndOtherHomes(t *testing.T) {
+func TestRunningSkipsOldOnesAndOtherHomes(t *testing.T) {
 	ctx, w, path := start(t)
+	join(t, path, 9, "/a b")
+	older, err := w.Running(ctx, "/a b", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	join(t, path, 1, "/a b")
-	g, err := w.Running(ctx, "/a b", 0)
+	g, err := w.Running(ctx, "/a b", older)
 	if err != nil || g.PID != 1 {
 		t.Fatalf("got %v, %v, want gateway 1", g, err)
 	}
 	join(t, path, 2, "/other")
-	if _, err := w.Running(ctx, "/other", 0); err != nil {
+	if _, err := w.Running(ctx, "/other", nil); err != nil {
 		t.Fatal(err)
 	}
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
-	if g, err := w.Running(ended, "/a b", 1); err == nil {
+	if g, err := w.Running(ended, "/a b", g); err == nil {
 		t.Fatalf("got gateway %d as the successor of 1", g.PID)
 	}
 	found := make(chan *Gateway)
 	go func() {
-		g, _ := w.Running(ctx, "/a b", 1)
+		g, _ := w.Running(ctx, "/a b", g)
 		found <- g
 	}()
 	join(t, path, 3, "/a b")
@@ -69,7 +74,7 @@ func TestRunningSkipsTheOldProcessAndOtherHomes(t *testing.T) {
 func TestGoneWhenTheConnectionEnds(t *testing.T) {
 	ctx, w, path := start(t)
 	m := join(t, path, 1, "/a")
-	g, err := w.Running(ctx, "/a", 0)
+	g, err := w.Running(ctx, "/a", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +97,7 @@ func TestGoneWhenTheConnectionEnds(t *testing.T) {
 func TestHeldStopWaitsForRelease(t *testing.T) {
 	ctx, w, path := start(t)
 	m := join(t, path, 1, "/a")
-	g, err := w.Running(ctx, "/a", 0)
+	g, err := w.Running(ctx, "/a", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +130,7 @@ func TestHeldStopWaitsForRelease(t *testing.T) {
 func TestEndOfTheDemo(t *testing.T) {
 	ctx, w, path := start(t)
 	m := join(t, path, 1, "/a")
-	g, err := w.Running(ctx, "/a", 0)
+	g, err := w.Running(ctx, "/a", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
