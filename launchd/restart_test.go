@@ -709,7 +709,7 @@ func TestStop(t *testing.T) {
 		})
 		r, err := c.Stop(t.Context(), target)
 		want.Target = target
-		if r != want || is == nil && err != nil || is != nil && !errors.Is(err, is) {
+		if r != want || (err == nil) != r.Outcome.OK() || is != nil && !errors.Is(err, is) {
 			t.Errorf("got %+v, %v; want %+v", r, err, want)
 		}
 		if !reflect.DeepEqual(names, []string{target.Label}) {
@@ -753,6 +753,13 @@ func TestStop(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) { // the process ends, the job stays
 		run(t, 100, func(m *model) error { m.set(0); return nil }, StopResult{Outcome: OutcomeFailed, Old: 100}, context.DeadlineExceeded)
+	})
+	synctest.Test(t, func(t *testing.T) { // someone loads it again
+		begin := time.Now()
+		run(t, 100, func(m *model) error { m.set(200); return nil }, StopResult{Outcome: OutcomeFailed, Old: 100}, nil)
+		if d := time.Since(begin); d != 0 {
+			t.Errorf("took %v", d)
+		}
 	})
 	synctest.Test(t, func(t *testing.T) { // someone else was faster
 		run(t, 100, func(m *model) error { unload(m); return xpc.ESRCH }, StopResult{Outcome: OutcomeStopped, Old: 100}, nil)

@@ -66,6 +66,12 @@ func (s *start) do(ctx context.Context, path string) error {
 		s.hold(j.PID)
 	}
 	pid, err := s.resume(ctx)
+	if errors.Is(err, ErrNotLoaded) && !s.res.Loaded && path != "" {
+		// It was on its way out: that is over now, so it can be loaded again.
+		if err = s.load(ctx, path); err == nil {
+			pid, err = s.resume(ctx)
+		}
+	}
 	if s.res.Loaded && errors.Is(err, ErrNotLoaded) {
 		return fmt.Errorf("start %s: %s was loaded, but it does not define this label: %w", s.t, path, err)
 	}
@@ -152,12 +158,14 @@ func (x *change) stop(ctx context.Context, res *StopResult) error {
 	}
 	begin := time.Now()
 	for wait := (backoff{}); ; {
-		loaded, err := x.c.loaded(ctx, x.t)
-		if err == nil && !loaded || errors.Is(err, ErrNoDomain) {
+		j, err := x.c.Inspect(ctx, x.t)
+		switch {
+		case errors.Is(err, ErrNotLoaded), errors.Is(err, ErrNoDomain):
 			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return renamed(x.op, err)
+		case x.old.PID > 0 && x.replaced(j.PID) && !stopping(j.State):
+			return fmt.Errorf("stop %s: it was unloaded, but someone loaded it again: it runs as process %d", x.t, j.PID)
 		}
 		if err := wait.sleep(ctx); err != nil {
 			return fmt.Errorf("stop %s: still loaded %v after its process exited: %w", x.t, time.Since(begin).Round(time.Millisecond), err)
