@@ -119,7 +119,7 @@ func TestHeldStopWaitsForRelease(t *testing.T) {
 		t.Fatal("the stop went on before it was released")
 	default:
 	}
-	g.Release()
+	w.Release()
 	select {
 	case <-stopped:
 	case <-ctx.Done():
