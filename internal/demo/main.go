@@ -88,8 +88,8 @@ func interruptible(cancel context.CancelCauseFunc) {
 		signal.Notify(signals, syscall.SIGHUP)
 	}
 	// Taken and dropped, so that writing to a closed pipe is an error of the
-	// write and no sudden end.
-	signal.Notify(make(chan os.Signal), syscall.SIGPIPE)
+	// write and no sudden end. (Ignored, it would be ignored by the children too.)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	go func() {
 		for s := range signals {
 			cancel(interruption{s.(syscall.Signal)})
