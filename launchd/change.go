@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/internal/proc"
@@ -121,19 +122,29 @@ func (x *change) resume(ctx context.Context) (pid int, err error) {
 	}
 }
 
-// inside reports whether this process is pid or a descendant of it.
-func (c *Client) inside(pid int) bool {
-	self := os.Getpid()
-	if pid == self {
+// inside reports whether this process is the old process or a descendant of it.
+func (x *change) inside() bool {
+	if x.old.PID == os.Getpid() {
 		return true
 	}
-	ancestors, _ := c.procs.ancestors(self) // what was read before an error counts
-	for _, a := range ancestors {
-		if a.PID == pid {
-			return true
-		}
+	same := func(a proc.Identity) bool {
+		return a.PID == x.old.PID && (x.old.Start == 0 || a.Start == x.old.Start)
 	}
-	return false
+	return x.old.PID > 0 && slices.ContainsFunc(x.c.ancestors(), same)
+}
+
+// ancestors returns this process' ancestors. They are looked up once: a parent that exits
+// hands its children to one of its own ancestors, so there never is a new one, and an
+// identity is not reused.
+func (c *Client) ancestors() []proc.Identity {
+	if list := c.above.Load(); list != nil {
+		return *list
+	}
+	list, err := c.procs.ancestors(os.Getpid())
+	if err == nil {
+		c.above.Store(&list)
+	}
+	return list // with an error, those before it
 }
 
 // backoff spaces out questions that launchd offers no event for. The zero value starts

@@ -16,8 +16,10 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/hermes-gw/hermes-gw/internal/proc"
 	"github.com/hermes-gw/hermes-gw/xpc"
 )
 
@@ -35,10 +37,13 @@ type Options struct {
 // Client sends requests to one launchd. It is safe for concurrent use and keeps no
 // state about jobs.
 type Client struct {
-	t     xpc.Transport
-	log   *slog.Logger
-	procs processes
-	owned io.Closer // what Close closes, or nil
+	t      xpc.Transport
+	log    *slog.Logger
+	procs  processes
+	owned  io.Closer                 // what Close closes, or nil
+	spare  atomic.Pointer[xpc.Shmem] // memory for the next print
+	closed atomic.Bool
+	above  atomic.Pointer[[]proc.Identity] // this process' ancestors, once known
 }
 
 // Open connects to a launchd: o.Transport if set, else the one at o.Address, else on
@@ -72,7 +77,7 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 }
 
 // New returns a Client that uses t, which stays the caller's. A nil log logs
-// nothing.
+// nothing. Close the Client after use.
 func New(t xpc.Transport, log *slog.Logger) *Client {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -80,9 +85,11 @@ func New(t xpc.Transport, log *slog.Logger) *Client {
 	return &Client{t: t, log: log, procs: system{}}
 }
 
-// Close closes the connection if [Open] made it. Requests under way may then end
-// with an error.
+// Close gives back what the Client holds, and closes the connection if [Open] made it:
+// requests after that end with an error then.
 func (c *Client) Close() error {
+	c.closed.Store(true)
+	c.drop()
 	if c.owned == nil {
 		return nil
 	}

@@ -105,7 +105,11 @@ func (p *processTable) read(pid int) (proc.Identity, error) {
 
 func (p *processTable) ancestors(int) (list []proc.Identity, err error) {
 	for _, pid := range p.ancestry {
-		list = append(list, proc.Identity{PID: pid, Start: 1})
+		id := proc.Identity{PID: pid, Start: 1}
+		if f := p.live[pid]; f != nil {
+			id = f.id
+		}
+		list = append(list, id)
 	}
 	return list, nil
 }

@@ -63,21 +63,15 @@ func outcomeOf(err error) Outcome {
 
 // notLoaded returns the error about a job that is not loaded: 119 if its label is
 // disabled, which is then the reason, else 113.
-func (c *Client) notLoaded(ctx context.Context, op string, t Target) error {
-	e := &Error{Op: op, Target: t.String(), Code: xpc.NoSuchService}
-	if c.disabled(ctx, t) {
-		e.Code = xpc.ServiceDisabled
+func notLoaded(op string, t Target, disabled bool) error {
+	if disabled {
+		return &Error{Op: op, Target: t.String(), Code: xpc.ServiceDisabled}
 	}
-	return e
+	return &Error{Op: op, Target: t.String(), Code: xpc.NoSuchService}
 }
 
-// warnDisabled returns a warning for a job that is loaded although it is disabled.
-func (c *Client) warnDisabled(ctx context.Context, t Target) []string {
-	if !c.disabled(ctx, t) {
-		return nil
-	}
-	return []string{fmt.Sprintf("The job is disabled: it runs now, but launchd will not load it again; launchctl enable %s changes that.", t)}
-}
+// disabledWarning is about a job that is loaded although it is disabled.
+const disabledWarning = "The job is disabled: it runs now, but launchd will not load it again; launchctl enable %s changes that."
 
 // disabled reports whether the label is known to be disabled. It is a question on the
 // side: a launchd that does not answer it is no obstacle.

@@ -41,33 +41,67 @@ func (c *Client) PrintDomain(ctx context.Context, d Domain) (string, error) {
 }
 
 func (c *Client) text(ctx context.Context, what fmt.Stringer, routine uint64, msg xpc.Dict) (string, error) {
-	const op = "print"
 	for size := printSize; ; size *= 4 {
-		shmem, err := xpc.NewShmem(size)
-		if err != nil {
-			return "", fmt.Errorf("%s %s: %w", op, what, err)
-		}
-		msg["shmem"] = shmem
-		reply, err := c.call(ctx, op, what, routine, msg)
-		var text string
-		written, ok := reply.Uint64("bytes-written")
-		// A full buffer may hold only the beginning.
-		fits := written < uint64(len(shmem.Bytes()))
-		if ok && fits {
-			text = string(shmem.Bytes()[:written])
-		}
-		if closed := shmem.Close(); err == nil {
-			err = closed
-		}
+		text, fits, err := c.textWithin(ctx, size, what, routine, msg)
 		switch {
-		case err != nil:
-			return "", err
-		case !ok:
-			return "", &Error{Op: op, Target: what.String(), Code: xpc.BadResponse}
-		case fits:
-			return strings.TrimRight(text, "\x00"), nil
+		case err != nil || fits:
+			return text, err
 		case size >= printMaxSize:
-			return "", fmt.Errorf("%s %s: launchd's text is longer than %d MiB", op, what, printMaxSize>>20)
+			return "", fmt.Errorf("print %s: launchd's text is longer than %d MiB", what, printMaxSize>>20)
 		}
+	}
+}
+
+// textWithin asks once, with memory of the given size.
+func (c *Client) textWithin(ctx context.Context, size int, what fmt.Stringer, routine uint64, msg xpc.Dict) (text string, fits bool, err error) {
+	const op = "print"
+	shmem, err := c.memory(size)
+	if err != nil {
+		return "", false, fmt.Errorf("%s %s: %w", op, what, err)
+	}
+	msg["shmem"] = shmem
+	reply, err := c.call(ctx, op, what, routine, msg)
+	if err != nil {
+		// launchd may still write to the memory of a request that was given up.
+		shmem.Close()
+		return "", false, err
+	}
+	defer c.recycle(size, shmem)
+	written, ok := reply.Uint64("bytes-written")
+	if !ok {
+		return "", false, &Error{Op: op, Target: what.String(), Code: xpc.BadResponse}
+	}
+	// Full memory may hold only the beginning.
+	if written >= uint64(len(shmem.Bytes())) {
+		return "", false, nil
+	}
+	return strings.TrimRight(string(shmem.Bytes()[:written]), "\x00"), true, nil
+}
+
+// memory returns shared memory of at least size bytes: what a request before left, or
+// new.
+func (c *Client) memory(size int) (*xpc.Shmem, error) {
+	if size == printSize {
+		if spare := c.spare.Swap(nil); spare != nil {
+			return spare, nil
+		}
+	}
+	return xpc.NewShmem(size)
+}
+
+// recycle keeps memory for the next request.
+func (c *Client) recycle(size int, shmem *xpc.Shmem) {
+	if size != printSize || c.closed.Load() || !c.spare.CompareAndSwap(nil, shmem) {
+		shmem.Close()
+		return
+	}
+	if c.closed.Load() { // meanwhile
+		c.drop()
+	}
+}
+
+func (c *Client) drop() {
+	if spare := c.spare.Swap(nil); spare != nil {
+		spare.Close()
 	}
 }

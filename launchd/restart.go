@@ -24,7 +24,7 @@ type RestartOptions struct {
 	// with an ExitTimeOut of 0 has no bound, then only ctx ends the call.
 	Timeout time.Duration
 	// Sending, if set, is called once, right before the first request that changes
-	// anything, with what is known so far (Target, Old, Inside, Warnings, Resolve). A
+	// anything, with what is known so far (Target, Old, Inside, Resolve, Warnings). A
 	// caller inside the job writes its report here, because the call may not return.
 	Sending func(RestartResult)
 }
@@ -145,7 +145,7 @@ func (r *restart) do(ctx context.Context, start time.Time) error {
 func (r *restart) resolve(ctx context.Context) error {
 	j, err := r.c.Inspect(ctx, r.t)
 	if errors.Is(err, ErrNotLoaded) {
-		return r.c.notLoaded(ctx, "restart", r.t)
+		return notLoaded("restart", r.t, r.c.disabled(ctx, r.t))
 	}
 	if err != nil {
 		return renamed("restart", err)
@@ -155,10 +155,10 @@ func (r *restart) resolve(ctx context.Context) error {
 		r.warn("The start time of process %d cannot be read (%v), so only another pid will count as a restart.", j.PID, err)
 	}
 	r.res.Old = r.old.PID
-	if r.old.PID > 0 {
-		r.res.Inside = r.c.inside(r.old.PID)
+	r.res.Inside = r.inside()
+	if r.c.disabled(ctx, r.t) {
+		r.warn(disabledWarning, r.t)
 	}
-	r.res.Warnings = append(r.res.Warnings, r.c.warnDisabled(ctx, r.t)...)
 	return nil
 }
 

@@ -795,8 +795,18 @@ func TestSystemProcesses(t *testing.T) {
 	if p, err := s.open(1 << 30); err == nil || p != nil {
 		t.Error(p, err)
 	}
-	c := New(nil, nil)
-	if !c.inside(os.Getpid()) || !c.inside(os.Getppid()) || c.inside(1<<30) {
-		t.Error("inside")
+	x := change{c: New(nil, nil)}
+	parent, err := s.read(os.Getppid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := parent
+	other.Start--
+	for old, want := range map[proc.Identity]bool{
+		self: true, parent: true, {PID: parent.PID}: true, other: false, {PID: 1 << 30}: false, {}: false,
+	} {
+		if x.old = old; x.inside() != want {
+			t.Errorf("inside %v: %v", old, !want)
+		}
 	}
 }

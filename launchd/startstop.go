@@ -58,8 +58,8 @@ func (s *start) do(ctx context.Context, path string) error {
 		}
 	case err != nil:
 		return renamed(s.op, err)
-	default:
-		s.res.Warnings = s.c.warnDisabled(ctx, s.t)
+	case s.c.disabled(ctx, s.t):
+		s.res.Warnings = append(s.res.Warnings, fmt.Sprintf(disabledWarning, s.t))
 	}
 	s.job = j
 	if stopping(j.State) {
@@ -87,9 +87,9 @@ func stopping(state string) bool {
 }
 
 func (s *start) load(ctx context.Context, path string) error {
-	err := s.c.notLoaded(ctx, s.op, s.t)
-	if path == "" || errors.Is(err, ErrDisabled) {
-		return err
+	disabled := s.c.disabled(ctx, s.t)
+	if path == "" || disabled {
+		return notLoaded(s.op, s.t, disabled)
 	}
 	// launchd answers a bare 5 to all of these.
 	if !filepath.IsAbs(path) {
@@ -98,7 +98,7 @@ func (s *start) load(ctx context.Context, path string) error {
 	if _, err := os.Stat(path); err != nil {
 		return fmt.Errorf("start %s: property list: %w", s.t, err)
 	}
-	err = s.c.Bootstrap(ctx, s.t.Domain, path)
+	err := s.c.Bootstrap(ctx, s.t.Domain, path)
 	if errors.Is(err, ErrAlreadyLoaded) {
 		return nil
 	}

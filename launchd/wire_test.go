@@ -267,6 +267,45 @@ func TestPrintGrows(t *testing.T) {
 	}
 }
 
+// Memory is used again, but never after a request whose end is not known, and Close gives
+// it back.
+func TestPrintMemory(t *testing.T) {
+	var used []*xpc.Shmem
+	texts := []string{"a long text\n", "short\n"}
+	fail := false
+	c := New(transport(func(_ context.Context, _ uint64, msg xpc.Dict) (xpc.Dict, error) {
+		used = append(used, msg["shmem"].(*xpc.Shmem))
+		if fail {
+			return nil, &xpc.UnknownOutcome{Err: context.Canceled}
+		}
+		return writeText(msg, texts[len(used)%2])
+	}), nil)
+	for i := range 4 {
+		if got, err := c.Print(t.Context(), target); err != nil || got != texts[(i+1)%2] {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	if used[1] != used[0] || used[3] != used[0] {
+		t.Error("new memory for each text")
+	}
+	fail = true
+	c.Print(t.Context(), target)
+	if used[4].Bytes() != nil {
+		t.Error("the memory of a lost request is kept")
+	}
+	fail = false
+	c.Print(t.Context(), target)
+	if used[5] == used[4] {
+		t.Error("the memory of a lost request is used again")
+	}
+	if err := c.Close(); err != nil || used[5].Bytes() != nil {
+		t.Errorf("memory is left after Close, %v", err)
+	}
+	if _, err := c.Print(t.Context(), target); err != nil || used[6].Bytes() != nil { // the transport is not the client's
+		t.Errorf("memory is kept after Close, %v", err)
+	}
+}
+
 func TestJobSources(t *testing.T) {
 	ctx := t.Context()
 	// 712 refused, whatever the number: 708.
