@@ -524,3 +524,25 @@ func TestWriteFrameToAClosedPeer(t *testing.T) {
 		t.Errorf("without: %v, want EPIPE", err)
 	}
 }
+
+// A peer that has read the whole frame may be gone before WriteFrame returns; the
+// frame is delivered all the same. Which of them is faster differs by the round.
+func TestWriteFrameToAPeerThatLeavesAfterIt(t *testing.T) {
+	held := files(t, 1)
+	frame, fds := request(t, Request{Magic: Magic}, dict{"f": FD(held[0])})
+	for range 300 {
+		a, b := pair(t)
+		read := make(chan error, 1)
+		go func() {
+			_, fds, err := b.ReadFrame()
+			CloseAll(fds)
+			b.Close()
+			read <- err
+		}()
+		werr, rerr := a.WriteFrame(frame, fds), <-read
+		a.Close()
+		if werr != nil || rerr != nil {
+			t.Fatalf("written: %v; read: %v", werr, rerr)
+		}
+	}
+}
