@@ -94,6 +94,19 @@ func TestRestartAnswerNamesOldProcess(t *testing.T) {
 		took(t, r, time.Second, time.Second+pollLast)
 		m.done(true)
 	})
+	synctest.Test(t, func(t *testing.T) { // ExitTimeOut 0: it may take for ever
+		m, c := newModel(t, 100, func(_ context.Context, m *model) (int, error) {
+			go func() {
+				time.Sleep(time.Hour)
+				m.set(200)
+			}()
+			return 100, nil
+		})
+		m.exit = 0
+		r, err := c.Restart(t.Context(), target, RestartOptions{})
+		expect(t, r, err, OutcomeRestarted, 100, 200, MethodObserved)
+		m.done(true)
+	})
 	synctest.Test(t, func(t *testing.T) {
 		m, c := newModel(t, 100, names(100))
 		r, err := c.Restart(t.Context(), target, RestartOptions{})
@@ -741,6 +754,22 @@ func TestStop(t *testing.T) {
 			return xpc.EINPROGRESS
 		}, StopResult{Outcome: OutcomeStopped, Old: 100}, nil)
 		if d := time.Since(begin); d < 4*time.Second || d > 4*time.Second+pollLast {
+			t.Errorf("took %v", d)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) { // the job goes before its process
+		begin := time.Now()
+		run(t, 100, func(m *model) error {
+			m.mu.Lock()
+			m.loaded = false
+			m.mu.Unlock()
+			go func() {
+				time.Sleep(3 * time.Second)
+				m.set(0)
+			}()
+			return nil
+		}, StopResult{Outcome: OutcomeStopped, Old: 100}, nil)
+		if d := time.Since(begin); d != 3*time.Second {
 			t.Errorf("took %v", d)
 		}
 	})
