@@ -179,7 +179,7 @@ func (e *embedded) stubborn(label string) (Target, int) {
 		e.t.Fatal(err)
 	}
 	defer ready.Close()
-	t := e.load(label, "trap '' TERM; echo ready > "+fifo+"; while :; do sleep 1000; done", atLoad)
+	t := e.load(label, "trap '' TERM; echo ready > "+fifo+"; exec sleep 1000", atLoad)
 	ready.SetReadDeadline(time.Now().Add(patience))
 	if _, err := ready.Read(make([]byte, 6)); err != nil {
 		e.t.Fatal(err)
