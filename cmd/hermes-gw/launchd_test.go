@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/hermes-gw/hermes-gw/xpc"
 )
 
 func TestRestart(t *testing.T) {
@@ -302,6 +306,7 @@ func TestStartBadPlist(t *testing.T) {
 		code int
 		want string
 	}{
+		{[]string{"new.label"}, exitNotThere, "not loaded"},
 		{[]string{"new.label"}, exitNotThere, filepath.Join(home, "Library", "LaunchAgents", "new.label.plist")},
 		{[]string{"new.label", "--plist", filepath.Join(home, "none.plist")}, exitFailed, "no such file"},
 		{[]string{"new.label", "--plist", broken}, exitFailed, "not a property list"},
@@ -398,19 +403,18 @@ func TestInterruptedAfter(t *testing.T) {
 	}
 }
 
-// After the first signal no request that changes something gets past the gate, even
-// when it was about to.
+// A signal during the last question before the request: it is not sent.
 func TestNothingAfterInterrupt(t *testing.T) {
-	j := oneJob()
-	signals := make(chan os.Signal)
-	f := newFake(t, func(r request) answer {
-		if r.routine == 811 { // the last question before the request
-			signals <- syscall.SIGTERM
-		}
-		return j.answers(r)
-	})
+	f := newFake(t, oneJob().except(811, answer{hang: true}))
 	c := newCall(f.path)
-	c.env.signals = func() <-chan os.Signal { return signals }
+	go func() {
+		for r := range f.came {
+			if r.routine == 811 {
+				c.signals <- syscall.SIGTERM
+				return
+			}
+		}
+	}()
 	if code := c.run("restart", jobLabel); code != exitTerminated {
 		t.Errorf("exit %d", code)
 	}
@@ -418,6 +422,43 @@ func TestNothingAfterInterrupt(t *testing.T) {
 		t.Errorf("sent %v", got)
 	}
 	wantContains(t, c.oneLine(t), "interrupted")
+}
+
+// transport counts what gets through to it.
+type transport map[uint64]int
+
+func (t transport) Call(_ context.Context, routine uint64, _ xpc.Dict) (xpc.Dict, error) {
+	t[routine]++
+	return nil, nil
+}
+
+// Whatever the library is about to do, after the first signal only questions get out.
+func TestGate(t *testing.T) {
+	sent := transport{}
+	ignored := 0
+	in := &interrupts{ignoreHangup: func() { ignored++ }}
+	g := gate{sent, in}
+	for _, after := range []bool{false, true} {
+		for routine := uint64(700); routine < 850; routine++ {
+			asks := slices.Contains([]uint64{707, 708, 712, 811, 815, 820, 828}, routine)
+			before := sent[routine]
+			_, err := g.Call(t.Context(), routine, nil)
+			refused := after && !asks
+			if refused != errors.Is(err, errInterrupted) || refused != (sent[routine] == before) {
+				t.Errorf("%d, interrupted %v: %v", routine, after, err)
+			}
+		}
+		in.note(syscall.SIGINT)
+	}
+	if ignored != 1 {
+		t.Errorf("SIGHUP ignored %d times", ignored)
+	}
+	sent, ignored = transport{}, 0
+	g = gate{sent, &interrupts{ignoreHangup: func() { ignored++ }}}
+	g.Call(t.Context(), 708, nil)
+	if ignored != 0 {
+		t.Error("a question ignores SIGHUP")
+	}
 }
 
 func TestSecondSignal(t *testing.T) {
@@ -490,6 +531,40 @@ func TestInside(t *testing.T) {
 	p := parseJSON(t, []byte(reported))
 	if p.ExitCode != exitRequested || p.Results[0].State != "requested" || p.Results[1].State != "restarted" || p.Results[2].State != "restarted" {
 		t.Errorf("%s", reported)
+	}
+}
+
+// An interruption while the last one waits for the others: it is never asked for, and
+// there is one report.
+func TestInsideInterrupted(t *testing.T) {
+	j := &jobs{pids: map[string]int{"mine": os.Getpid(), "a": noSuchPID}, next: os.Getppid()}
+	f := newFake(t, j.except(702, answer{hang: true}))
+	c := newCall(f.path)
+	go func() {
+		kickstart, mine := false, false
+		for r := range f.came {
+			kickstart = kickstart || r.routine == 702
+			mine = mine || r.routine == 811 && r.name == "mine"
+			if kickstart && mine {
+				c.signals <- syscall.SIGTERM
+				return
+			}
+		}
+	}()
+	if code := c.run("restart", "mine", "a", "--json"); code != exitTerminated {
+		t.Errorf("exit %d", code)
+	}
+	for _, r := range f.requests() {
+		if r.routine == 702 && r.name != "a" {
+			t.Errorf("asked for %s", r.name)
+		}
+	}
+	p := parseJSON(t, c.stdout.Bytes())
+	if p.Results[0].State != "failed" || p.Results[1].State != "unknown" {
+		t.Errorf("%s", &c.stdout)
+	}
+	if lines := strings.Count(c.stderr.String(), "\n"); lines != 2 {
+		t.Errorf("%d lines for two jobs:\n%s", lines, &c.stderr)
 	}
 }
 

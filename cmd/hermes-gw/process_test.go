@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -22,7 +23,40 @@ import (
 // built holds the programs under test: the command and the embedded launchd.
 var built struct{ gw, sim string }
 
+// launch names how this test binary, instead of testing, becomes the program in its
+// arguments: with a state that only the process itself can bring about.
+const (
+	launch     = "HERMES_GW_TEST_LAUNCH"
+	launchMark = "HERMES_GW_TEST_MARK"
+)
+
+func becomeProgram() error {
+	switch how := os.Getenv(launch); how {
+	case "without stdout and stderr":
+		syscall.Close(1)
+		syscall.Close(2)
+	case "ignoring SIGINT":
+		signal.Ignore(syscall.SIGINT)
+	case "once, then waiting":
+		mark, err := os.OpenFile(os.Getenv(launchMark), os.O_CREATE|os.O_EXCL, 0o600)
+		if err == nil {
+			mark.Close()
+			cmd := exec.Command(os.Args[1], os.Args[2:]...)
+			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+			cmd.Run()
+		}
+		time.Sleep(time.Hour) // a job that runs until it is stopped
+	default:
+		return fmt.Errorf("%s=%s", launch, how)
+	}
+	return syscall.Exec(os.Args[1], os.Args[1:], os.Environ())
+}
+
 func TestMain(m *testing.M) {
+	if os.Getenv(launch) != "" {
+		fmt.Fprintln(os.Stderr, becomeProgram())
+		os.Exit(99)
+	}
 	code, err := buildAndRun(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -135,7 +169,7 @@ func fifo[T any](t *testing.T, path string, parse func(string) (T, error)) *stre
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
-		for lines := bufio.NewScanner(f); lines.Scan(); {
+		for lines := bufio.NewScanner(f); lines.Scan() && lines.Text() != ""; {
 			v, err := parse(lines.Text())
 			if err != nil {
 				t.Errorf("%s: %q: %v", path, lines.Text(), err)
@@ -145,8 +179,9 @@ func fifo[T any](t *testing.T, path string, parse func(string) (T, error)) *stre
 		}
 	}()
 	t.Cleanup(func() {
-		f.Close()
+		fmt.Fprintln(f) // a close does not wake a reader on every system
 		<-read
+		f.Close()
 	})
 	return s
 }
@@ -187,11 +222,8 @@ func newSim(t *testing.T, slow bool, labels ...string) *sim {
 	if line, err := bufio.NewReader(stdout).ReadString('\n'); err != nil || line != "ready "+s.socket+"\n" {
 		t.Fatalf("the embedded launchd says %q, %v", line, err)
 	}
-	for range labels {
-		s.nextStart(len(s.starts.all()) - 1)
-	}
 	if n := len(labels); n > 0 {
-		s.starts.await(t, "all jobs", n-1, func(int) bool { return true })
+		s.starts.await(t, "the last job", n-1, func(int) bool { return true })
 	}
 	return s
 }
@@ -212,12 +244,6 @@ func (s *sim) plist(label string, slow bool) string {
 		s.t.Fatal(err)
 	}
 	return path
-}
-
-// nextStart returns the pid of the first process that was set up after the first skip.
-func (s *sim) nextStart(skip int) int {
-	s.t.Helper()
-	return s.starts.await(s.t, "a process of the job", max(skip, 0), func(int) bool { return true })
 }
 
 // sent waits until the embedded launchd has read a request.
@@ -241,6 +267,18 @@ func processOn(t *testing.T, socket string, args ...string) *process {
 }
 
 func (s *sim) command(args ...string) *process { return processOn(s.t, s.socket, args...) }
+
+// launched has the test binary become the command.
+func (p *process) launched(how string) *process {
+	self, err := os.Executable()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.Env = append(p.Env, launch+"="+how)
+	p.Args = append([]string{self}, p.Args...)
+	p.Path = self
+	return p
+}
 
 func (p *process) start() *process {
 	p.t.Helper()
@@ -292,7 +330,7 @@ func (s *sim) running(label string) int {
 // isBack fails unless the job runs as another process than old.
 func (s *sim) isBack(label string, old int) {
 	s.t.Helper()
-	s.starts.await(s.t, "a new process of the job", 1, func(pid int) bool { return pid != old })
+	s.starts.await(s.t, "a new process of the job", 0, func(pid int) bool { return pid != old })
 	if pid := s.running(label); pid == old {
 		s.t.Errorf("%s still runs as %d", label, pid)
 	}
@@ -422,7 +460,7 @@ func TestProcessStdoutClosed(t *testing.T) {
 		old := s.running(jobLabel)
 		p := s.command("restart", jobLabel)
 		if name == "closed" {
-			p.Path, p.Args = "/bin/sh", []string{"sh", "-c", `exec "$0" "$@" >&- 2>&-`, built.gw, "restart", jobLabel}
+			p.launched("without stdout and stderr")
 		} else {
 			r, w, err := os.Pipe()
 			if err != nil {
@@ -527,13 +565,48 @@ func TestProcessSecondSignal(t *testing.T) {
 func TestProcessIgnoredSignal(t *testing.T) {
 	t.Parallel()
 	s := newSim(t, true, jobLabel)
-	p := s.command()
-	p.Path, p.Args = "/bin/sh", []string{"sh", "-c", `trap "" INT; exec "$0" "$@"`, built.gw, "restart", jobLabel}
-	p.start()
+	p := s.command("restart", jobLabel).launched("ignoring SIGINT").start()
 	s.sent(702)
 	p.signal(syscall.SIGINT)
 	if code := p.end(); code != exitOK {
 		t.Errorf("exit %d: %s", code, &p.stderr)
+	}
+}
+
+// A job that restarts itself: the report is written before the request that ends the
+// command, and the job is back.
+func TestProcessInside(t *testing.T) {
+	t.Parallel()
+	s := newSim(t, false)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(s.dir, "report")
+	text := fmt.Sprintf(xmlHead+`<string>%s</string><key>ProgramArguments</key><array><string>%s</string><string>%s</string><string>restart</string><string>--json</string><string>%s</string></array>
+<key>EnvironmentVariables</key><dict><key>%s</key><string>once, then waiting</string><key>%s</key><string>%s</string><key>%s</key><string>unix:%s</string></dict>
+<key>StandardOutPath</key><string>%s</string><key>RunAtLoad</key><true/></dict></plist>`,
+		jobLabel, self, built.gw, jobLabel, launch, launchMark, filepath.Join(s.dir, "mark"), envLaunchd, s.socket, out)
+	path := filepath.Join(s.dir, jobLabel+".plist")
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if p := s.command("start", jobLabel, "--plist", path); p.start().end() != exitOK {
+		t.Fatalf("start: %s", &p.stderr)
+	}
+	spawned := func(e event) bool { return e.Ev == "spawn" }
+	old := s.trace.await(t, "the job", 0, spawned).PID
+	now := s.trace.await(t, "the job again", 0, func(e event) bool { return spawned(e) && e.PID != old }).PID
+	report, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := parseJSON(t, report)
+	if r.ExitCode != exitRequested || r.Results[0].State != "requested" || *r.Results[0].OldPID != old {
+		t.Errorf("%s", report)
+	}
+	if pid := s.running(jobLabel); pid != now {
+		t.Errorf("%d runs, not %d", pid, now)
 	}
 }
 
@@ -548,5 +621,25 @@ func TestProcessKilled(t *testing.T) {
 	if code := p.end(); code != -int(syscall.SIGKILL) {
 		t.Errorf("exit %d", code)
 	}
+	s.isBack(jobLabel, old)
+}
+
+// Through libxpc, where the tests run on a darwinhost whose launchd may be chosen.
+func TestProcessLibxpc(t *testing.T) {
+	if runtime.GOOS != "darwin" || os.Getenv("DARWINHOST_LAUNCHD") == "" {
+		t.Skip("needs a darwinhost with DARWINHOST_LAUNCHD")
+	}
+	t.Parallel()
+	s := newSim(t, false, jobLabel)
+	old := s.running(jobLabel)
+	p := s.command("restart", "--json", jobLabel)
+	p.Env = append(p.Env, envLaunchd+"=", "DARWINHOST_LAUNCHD="+s.socket, "DARWINHOST_XPC_LEAKS=1")
+	if code := p.start().end(); code != exitOK {
+		t.Fatalf("exit %d: %s", code, &p.stderr)
+	}
+	if r := parseJSON(t, p.stdout.Bytes()).Results[0]; *r.OldPID != old || *r.NewPID == old {
+		t.Errorf("%s", &p.stdout)
+	}
+	wantContains(t, p.stderr.String(), "darwinhost: xpc live objects: none")
 	s.isBack(jobLabel, old)
 }

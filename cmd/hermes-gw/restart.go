@@ -113,14 +113,14 @@ func runRestart(c *command) report {
 		all.Go(func() {
 			defer last.settle(i)
 			if r.err == nil {
-				c.restart(r, func(sofar launchd.RestartResult) {
+				c.restart(r, func(sofar launchd.RestartResult) (reported bool) {
 					if !sofar.Inside {
-						return
+						return false
 					}
 					sofar.Outcome = launchd.OutcomeRequested
 					r.RestartResult = sofar
 					last.settle(i)
-					last.wait(c, func() report { return reportOf(results) })
+					return last.wait(c, func() report { return reportOf(results) })
 				})
 			}
 		})
@@ -166,21 +166,21 @@ func (c *command) resolveAll(targets []launchd.Target, uid int) []*restartResult
 	return results
 }
 
-// restart carries out one restart. sending is called right before the request.
-func (c *command) restart(r *restartResult, sending func(launchd.RestartResult)) {
-	looked := r.Resolve
-	o := launchd.RestartOptions{Sending: sending}
+// restart carries out one restart. sending is called right before the request and
+// tells whether the report was written.
+func (c *command) restart(r *restartResult, sending func(launchd.RestartResult) bool) {
+	looked, reported := r.Resolve, false
+	o := launchd.RestartOptions{Sending: func(sofar launchd.RestartResult) { reported = sending(sofar) }}
 	if c.opts.timeout > 0 {
 		o.Timeout = max(c.opts.timeout-looked, time.Millisecond)
 	}
 	done, err := c.launchd.Restart(c.ctx, r.Target, o)
+	if reported && err == nil {
+		return // as was reported; nobody inside the job was meant to see its end
+	}
 	done.Target = r.Target
 	done.Resolve += looked
 	done.Total += looked
-	if r.Outcome == launchd.OutcomeRequested && err == nil {
-		return // as was reported; nobody inside the job was meant to see its end
-	}
-	reported := r.Outcome == launchd.OutcomeRequested
 	r.RestartResult, r.err = done, err
 	if reported {
 		complain(c.stderr, c.verb.name, r.subject(), explain(err))
@@ -215,11 +215,13 @@ func (l *lastOnes) settle(i int) {
 }
 
 // wait returns when everything that can be reported was. An interruption ends it
-// early; the request it holds back is then not sent.
-func (l *lastOnes) wait(c *command, report func() report) {
+// early, without a report; the request that it holds back is then not sent.
+func (l *lastOnes) wait(c *command, report func() report) (reported bool) {
 	select {
 	case <-l.ready:
 		l.report.Do(func() { c.printNow(report()) })
+		return true
 	case <-c.ctx.Done():
+		return false
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -152,20 +153,24 @@ func (c *command) places(ctx context.Context, t launchd.Target, uid int) (places
 // usualPlist checks and returns the file from which launchd itself loads the job at a
 // login or, for system, at boot.
 func (c *command) usualPlist(t launchd.Target, uid int) (string, error) {
-	if t.Domain == launchd.System() {
-		path := filepath.Join("/Library/LaunchDaemons", t.Label+".plist")
-		return path, checkPlist(path, t.Label)
+	folder := "/Library/LaunchDaemons"
+	if t.Domain != launchd.System() {
+		if id, ok := domainUser(t.Domain); ok {
+			uid = id
+		}
+		home, err := c.env.home(uid)
+		if err != nil {
+			return "", &plistError{path: t.Label + ".plist", problem: fmt.Sprintf("the home folder of user %d is not known: %v", uid, err),
+				remedy: "Name the job's property list with --plist PATH."}
+		}
+		folder = filepath.Join(home, "Library", "LaunchAgents")
 	}
-	if id, ok := domainUser(t.Domain); ok {
-		uid = id
+	path := filepath.Join(folder, t.Label+".plist")
+	err := checkPlist(path, t.Label)
+	if e, ok := errors.AsType[*plistError](err); ok && errors.Is(err, fs.ErrNotExist) {
+		e.problem = "the job is not loaded, and there is no such file to load it from"
 	}
-	home, err := c.env.home(uid)
-	if err != nil {
-		return "", &plistError{path: t.Label + ".plist", problem: fmt.Sprintf("the home folder of user %d is not known: %v", uid, err),
-			remedy: "Name the job's property list with --plist PATH."}
-	}
-	path := filepath.Join(home, "Library", "LaunchAgents", t.Label+".plist")
-	return path, checkPlist(path, t.Label)
+	return path, err
 }
 
 // domainUser is the uid of a gui or user domain.
