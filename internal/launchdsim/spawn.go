@@ -156,7 +156,7 @@ func (p *process) reap() (status syscall.WaitStatus) {
 // left of it after the given time. Only a server that ends does that: launchd
 // itself leaves alone what ignores the SIGTERM after its leader's exit.
 func (p *process) endGroup(timeout time.Duration) {
-	for end := time.Now().Add(timeout); groupRuns(p.pid); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(timeout); GroupRuns(p.pid); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			syscall.Kill(-p.pid, syscall.SIGKILL)
 			return

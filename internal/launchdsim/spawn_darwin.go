@@ -56,5 +56,5 @@ func (p *process) waitOr(done <-chan struct{}) {
 	}
 }
 
-// groupRuns says whether a process group has a member.
-func groupRuns(pgid int) bool { return syscall.Kill(-pgid, 0) == nil }
+// GroupRuns says whether a process group has a member.
+func GroupRuns(pgid int) bool { return syscall.Kill(-pgid, 0) == nil }

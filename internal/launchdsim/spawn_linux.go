@@ -77,9 +77,9 @@ func (p *process) waitOr(done <-chan struct{}) {
 	p.fd.Close()
 }
 
-// groupRuns says whether a process group has a member that has not ended. kill(2)
+// GroupRuns says whether a process group has a member that has not ended. kill(2)
 // alone would count zombies, which stay for as long as pid 1 likes.
-func groupRuns(pgid int) bool {
+func GroupRuns(pgid int) bool {
 	if syscall.Kill(-pgid, 0) != nil {
 		return false
 	}
