@@ -51,7 +51,7 @@ type stage struct {
 
 // prepare makes a stage for the program, which is the demo or runs it.
 func prepare(t *testing.T, name string, args ...string) *stage {
-	if os.Getenv("DARWINHOST_LAUNCHD") != "" {
+	if _, err := os.Stat("/System"); runtime.GOOS == "darwin" && err != nil {
 		t.Skip("on Linux sh cannot start the third shape's wrapper, which is a darwin program here")
 	}
 	tmp, err := os.MkdirTemp("", "d")
@@ -172,6 +172,31 @@ func TestInterrupted(t *testing.T) {
 			}
 			s.end(want)
 		})
+	}
+}
+
+// The embedded launchd dies under the demo: the gateways, which nobody supervises
+// any more, end with it.
+func TestLaunchdKilled(t *testing.T) {
+	s := prepare(t, demoProgram).start()
+	s.until("ai.hermes.gateway-newest")
+	killed := 0
+	for pid, command := range s.processes() {
+		if strings.Contains(command, "/launchdsim --socket") && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			killed++
+		}
+	}
+	if killed != 1 {
+		t.Errorf("killed %d processes named launchdsim, want 1", killed)
+	}
+	s.rest()
+	want := 1
+	if s.finished() {
+		want = 0 // it was faster
+	}
+	s.end(want)
+	if want == 1 && !strings.Contains(s.stderr.String(), "the embedded launchd ended: signal: killed") {
+		t.Errorf("stderr: %s", s.stderr.Bytes())
 	}
 }
 

@@ -135,6 +135,9 @@ func (d *demo) loadJobs(ctx context.Context) ([]*job, error) {
 		if j.gateway, err = d.watch.Running(ctx, j.home, nil); err != nil {
 			return nil, err
 		}
+		if _, err := d.tree(j); err != nil { // held from the start, so that cleaning up waits for it
+			return nil, err
+		}
 		d.out.line("  %-27s %s", j.target.Label, j.processes)
 		jobs = append(jobs, j)
 	}
