@@ -161,9 +161,15 @@ func (b *backoff) sleep(ctx context.Context) error {
 	if b.most == 0 {
 		b.most = pollLast
 	}
-	timer := time.NewTimer(b.next)
-	defer timer.Stop()
+	d := b.next
 	b.next = min(2*b.next, b.most)
+	return pause(ctx, d)
+}
+
+// pause returns after d, or when ctx ends, with its error then.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return nil

@@ -117,33 +117,45 @@ func (r *restart) do(ctx context.Context, start time.Time) error {
 	if limit <= 0 {
 		limit = margin // for the questions; what follows depends on the job
 	}
-	bounded, cancel := context.WithTimeout(ctx, limit)
+	asking, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	err := r.resolve(bounded)
+	err := r.resolve(asking)
 	r.res.Resolve = time.Since(start)
 	if err != nil {
 		return err
 	}
-	if r.o.Timeout <= 0 {
-		bounded = ctx
-		if exit, ends := r.exitTimeout(); ends {
-			bounded, cancel = context.WithTimeout(ctx, exit+r.minimumRuntime()+margin)
-			defer cancel()
-		}
-	}
-	if err := bounded.Err(); err != nil {
+	if err := asking.Err(); err != nil {
 		return fmt.Errorf("restart %s: nothing was sent: %w", r.t, err)
+	}
+	bounded := asking
+	if r.o.Timeout <= 0 {
+		late := r.c.boundByJob(ctx, r.t)
+		defer late.cancel()
+		bounded = late
+	}
+	if r.res.Inside && r.c.disabled(bounded, r.t) { // later there may be nobody to tell
+		r.warn(disabledWarning, r.t)
 	}
 	if r.o.Sending != nil {
 		r.o.Sending(r.res)
 	}
 	r.sent = true
-	return r.replace(bounded)
+	if r.res.Inside {
+		return r.replace(bounded)
+	}
+	// This is only for a warning, so launchd is asked while it works on the restart.
+	disabled := make(chan bool, 1)
+	go func() { disabled <- r.c.disabled(bounded, r.t) }()
+	err = r.replace(bounded)
+	if <-disabled {
+		r.warn(disabledWarning, r.t)
+	}
+	return err
 }
 
 // resolve reads all that must be known before anything is touched.
 func (r *restart) resolve(ctx context.Context) error {
-	j, err := r.c.Inspect(ctx, r.t)
+	j, err := r.c.Job(ctx, r.t)
 	if errors.Is(err, ErrNotLoaded) {
 		return notLoaded("restart", r.t, r.c.disabled(ctx, r.t))
 	}
@@ -156,10 +168,24 @@ func (r *restart) resolve(ctx context.Context) error {
 	}
 	r.res.Old = r.old.PID
 	r.res.Inside = r.inside()
-	if r.c.disabled(ctx, r.t) {
-		r.warn(disabledWarning, r.t)
-	}
 	return nil
+}
+
+// look reads the job again and keeps what it tells of its times.
+func (r *restart) look(ctx context.Context) (Job, error) {
+	j, err := r.c.Inspect(ctx, r.t)
+	if err == nil && j.ExitTimeout != nil {
+		r.job = j
+	}
+	return j, err
+}
+
+// times sees to it that the job's times are known, if launchd tells them: a restart
+// that goes well does not need them.
+func (r *restart) times(ctx context.Context) {
+	if r.job.ExitTimeout == nil {
+		r.look(ctx)
+	}
 }
 
 func (r *restart) warn(format string, args ...any) {
@@ -184,7 +210,7 @@ func (r *restart) replace(ctx context.Context) error {
 		if e.Code != xpc.EPERM && e.Code != xpc.EINPROGRESS && e.Code != xpc.EALREADY {
 			return err
 		}
-		j, lookErr := r.c.Inspect(ctx, r.t)
+		j, lookErr := r.look(ctx)
 		if lookErr != nil {
 			return renamed("restart", lookErr)
 		}
@@ -235,6 +261,7 @@ func (r *restart) prove(ctx context.Context, pid int) error {
 	method := MethodKickstart
 	if !r.replaced(pid) {
 		method = MethodObserved
+		r.times(ctx)
 		patience := r.minimumRuntime() + settle
 		if pid > 0 { // the old process, still
 			exit, ends := r.exitTimeout()
@@ -317,6 +344,7 @@ func (r *restart) lost(ctx context.Context, cause error) error {
 		pid, err = r.once(ctx)
 	} else {
 		// launchd has the request and there is time: it may still be at it.
+		r.times(ctx)
 		exit, ends := r.exitTimeout()
 		if !ends {
 			exit = assumedExit

@@ -372,7 +372,7 @@ func TestRestartResolve(t *testing.T) {
 		"not loaded":  {func(m *model) { m.loaded = false }, OutcomeNotLoaded, ErrNotLoaded},
 		"disabled":    {func(m *model) { m.loaded, m.enabled = false, false }, OutcomeDisabled, ErrDisabled},
 		"not told":    {func(m *model) { m.loaded, m.enabled, m.refuse = false, false, map[uint64]xpc.Errno{811: 1} }, OutcomeNotLoaded, ErrNotLoaded},
-		"no domain":   {func(m *model) { m.refuse = map[uint64]xpc.Errno{708: 125} }, OutcomeNoSession, ErrNoDomain},
+		"no domain":   {func(m *model) { m.refuse = map[uint64]xpc.Errno{708: 125, 712: 125} }, OutcomeNoSession, ErrNoDomain},
 		"not allowed": {func(m *model) { m.refuse = map[uint64]xpc.Errno{708: 1, 712: 1} }, OutcomeFailed, fs.ErrPermission},
 	} {
 		synctest.Test(t, func(t *testing.T) {
