@@ -99,21 +99,22 @@ func play(ctx context.Context, cancel context.CancelCauseFunc, out *output, c *c
 // temporary makes the folder for everything, 0700 and with a path short enough for
 // the sockets in it.
 func temporary() (string, error) {
-	top, err := os.MkdirTemp("", "hgw-demo-")
-	if err == nil && len(layOut(top).socket) > maxSocketPath {
+	for _, parent := range []string{"", "/tmp"} {
+		top, err := os.MkdirTemp(parent, "hgw-demo-")
+		if err != nil {
+			return "", err
+		}
+		// macOS names its temporary folders through a symbolic link.
+		real, err := filepath.EvalSymlinks(top)
+		if err == nil && len(layOut(real).socket) <= maxSocketPath {
+			return real, nil
+		}
 		os.Remove(top)
-		top, err = os.MkdirTemp("/tmp", "hgw-demo-")
+		if err != nil {
+			return "", err
+		}
 	}
-	if err != nil {
-		return "", err
-	}
-	// macOS names its temporary folder through a symbolic link.
-	real, err := filepath.EvalSymlinks(top)
-	if err != nil {
-		os.Remove(top)
-		return "", err
-	}
-	return real, nil
+	return "", errors.New("no temporary folder has a path that is short enough for a Unix socket")
 }
 
 // loadJobs writes one property list for each shape, loads them and waits until

@@ -172,7 +172,7 @@ func (d *demo) requests(ctx context.Context, j *job, from int64) (map[uint64]int
 	if err != nil {
 		return nil, err
 	}
-	return requests(d.launchd.trace.since(from), j.target.Label), nil
+	return count(d.launchd.trace.since(from), j.target.Label), nil
 }
 
 // times reads from the trace how long launchd took to answer the kickstart and how

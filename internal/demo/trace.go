@@ -123,8 +123,8 @@ const (
 	remove    = 816
 )
 
-// requests counts the requests of each routine about label among events.
-func requests(events []launchdsim.Event, label string) map[uint64]int {
+// count counts the requests of each routine about label among events.
+func count(events []launchdsim.Event, label string) map[uint64]int {
 	n := map[uint64]int{}
 	for _, e := range events {
 		// A bootstrap names paths, not labels: any counts.
