@@ -403,27 +403,6 @@ func TestInterruptedAfter(t *testing.T) {
 	}
 }
 
-// A signal during the last question before the request: it is not sent.
-func TestNothingAfterInterrupt(t *testing.T) {
-	f := newFake(t, oneJob().except(811, answer{hang: true}))
-	c := newCall(f.path)
-	go func() {
-		for r := range f.came {
-			if r.routine == 811 {
-				c.signals <- syscall.SIGTERM
-				return
-			}
-		}
-	}()
-	if code := c.run("restart", jobLabel); code != exitTerminated {
-		t.Errorf("exit %d", code)
-	}
-	if got := f.routines(true); len(got) > 0 {
-		t.Errorf("sent %v", got)
-	}
-	wantContains(t, c.oneLine(t), "interrupted")
-}
-
 // transport counts what gets through to it.
 type transport map[uint64]int
 
@@ -544,7 +523,7 @@ func TestInsideInterrupted(t *testing.T) {
 		kickstart, mine := false, false
 		for r := range f.came {
 			kickstart = kickstart || r.routine == 702
-			mine = mine || r.routine == 811 && r.name == "mine"
+			mine = mine || r.routine == 712 && r.name == "mine"
 			if kickstart && mine {
 				c.signals <- syscall.SIGTERM
 				return
