@@ -13,38 +13,29 @@ import (
 
 // change is what the composites know of a job while they change it.
 type change struct {
-	c    *Client
-	op   string // for errors: "restart", ...
-	t    Target
-	job  Job           // as it was read first
-	old  proc.Identity // its process; Start is 0 when it could not be read, all is 0 without one
-	held process       // that process, nil when it cannot be held or has exited
+	c   *Client
+	op  string // for errors: "restart", ...
+	t   Target
+	job Job           // as it was read first
+	old proc.Identity // its process; Start is 0 when it could not be read, all is 0 without one
 }
 
-// hold takes pid as the old process. The error says why its identity is not known;
-// that it has exited is none.
-func (x *change) hold(pid int) error {
-	x.release()
+// from takes pid as the old process. The error says why its identity is not known;
+// that it has exited is none. The process is not held: that costs as much as all else,
+// and only a wait for its exit needs it.
+func (x *change) from(pid int) error {
 	x.old = proc.Identity{PID: pid}
 	if pid == 0 {
 		return nil
 	}
-	p, err := x.c.procs.open(pid)
+	id, err := x.c.procs.read(pid)
+	if err == nil {
+		x.old = id
+	}
 	if errors.Is(err, proc.ErrGone) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	x.held, x.old = p, p.Identity()
-	return nil
-}
-
-func (x *change) release() {
-	if x.held != nil {
-		x.held.Close()
-		x.held = nil
-	}
+	return err
 }
 
 // replaced reports whether pid, which launchd named as the job's, is another process
@@ -82,14 +73,19 @@ func (x *change) untilExit(ctx context.Context) (context.Context, context.Cancel
 	return context.WithCancel(ctx)
 }
 
-// exited waits, by event, until the old process has exited. Without a hold on it, or on
+// exited waits, by event, until the old process has exited. Without its identity, or on
 // a system without such events, it does not wait.
 func (x *change) exited(ctx context.Context) error {
-	if x.held == nil {
+	if x.old.Start == 0 {
 		return nil
 	}
 	start := time.Now()
-	if err := x.held.Wait(ctx); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+	p, err := x.c.procs.open(x.old)
+	if err == nil {
+		defer p.Close()
+		err = p.Wait(ctx)
+	}
+	if err != nil && !errors.Is(err, proc.ErrGone) && !errors.Is(err, errors.ErrUnsupported) {
 		return fmt.Errorf("%s %s: process %d has not exited after %v: %w", x.op, x.t, x.old.PID, time.Since(start).Round(time.Millisecond), err)
 	}
 	return nil

@@ -77,14 +77,20 @@ func (p *processTable) exit(pid int) {
 	delete(p.live, pid)
 }
 
-func (p *processTable) open(pid int) (process, error) {
+func (p *processTable) exists(pid int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.live[pid] != nil
+}
+
+func (p *processTable) open(id proc.Identity) (process, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.unopen != nil {
 		return nil, p.unopen
 	}
-	f := p.live[pid]
-	if f == nil {
+	f := p.live[id.PID]
+	if f == nil || f.id != id {
 		return nil, proc.ErrGone
 	}
 	p.holds++
@@ -119,8 +125,6 @@ func (p *processTable) age(id proc.Identity) time.Duration {
 	defer p.mu.Unlock()
 	return time.Since(p.live[id.PID].began)
 }
-
-func (f *fakeProcess) Identity() proc.Identity { return f.id }
 
 func (f *fakeProcess) Wait(ctx context.Context) error {
 	select {

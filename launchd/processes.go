@@ -2,6 +2,7 @@ package launchd
 
 import (
 	"context"
+	"syscall"
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/internal/proc"
@@ -10,29 +11,30 @@ import (
 // processes is what the composites must know of processes. Tests put a table of
 // their own in place of the system's.
 type processes interface {
-	open(pid int) (process, error)
+	open(proc.Identity) (process, error)
 	read(pid int) (proc.Identity, error)
+	exists(pid int) bool // a zombie does
 	ancestors(pid int) ([]proc.Identity, error)
 	age(proc.Identity) time.Duration
 }
 
 // process is a held *proc.Process.
 type process interface {
-	Identity() proc.Identity
 	Wait(ctx context.Context) error
 	Close() error
 }
 
 type system struct{}
 
-func (system) open(pid int) (process, error) {
-	p, err := proc.Open(pid)
+func (system) open(id proc.Identity) (process, error) {
+	p, err := proc.OpenIdentity(id)
 	if err != nil {
 		return nil, err // not a nil *proc.Process in an interface
 	}
 	return p, nil
 }
 
+func (system) exists(pid int) bool                        { return syscall.Kill(pid, 0) != syscall.ESRCH }
 func (system) read(pid int) (proc.Identity, error)        { return proc.Read(pid) }
 func (system) ancestors(pid int) ([]proc.Identity, error) { return proc.Ancestors(pid) }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/hermes-gw/hermes-gw/internal/proc"
 	"github.com/hermes-gw/hermes-gw/xpc"
 )
 
@@ -46,6 +45,7 @@ type RestartResult struct {
 
 // Times of a restart, all of design section 5.
 const (
+	headStart     = 250 * time.Microsecond
 	margin        = 10 * time.Second // above the job's own times, before giving up
 	settle        = 5 * time.Second  // for a process to appear that launchd did not name
 	afterExit     = 2 * time.Second  // above the exit timeout, for launchd to notice
@@ -91,7 +91,6 @@ const (
 // vain (OutcomeThrottled if launchd is about to start the job later).
 func (c *Client) Restart(ctx context.Context, t Target, o RestartOptions) (RestartResult, error) {
 	r := &restart{change: change{c: c, op: "restart", t: t}, o: o, res: RestartResult{Target: t}}
-	defer r.release()
 	start := time.Now()
 	err := r.do(ctx, start)
 	r.res.Total = time.Since(start)
@@ -117,21 +116,20 @@ func (r *restart) do(ctx context.Context, start time.Time) error {
 	if limit <= 0 {
 		limit = margin // for the questions; what follows depends on the job
 	}
-	asking, cancel := context.WithTimeout(ctx, limit)
+	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	err := r.resolve(asking)
+	err := r.resolve(bounded)
 	r.res.Resolve = time.Since(start)
 	if err != nil {
 		return err
 	}
-	if err := asking.Err(); err != nil {
+	if err := bounded.Err(); err != nil {
 		return fmt.Errorf("restart %s: nothing was sent: %w", r.t, err)
 	}
-	bounded := asking
 	if r.o.Timeout <= 0 {
-		late := r.c.boundByJob(ctx, r.t)
-		defer late.cancel()
-		bounded = late
+		byJob := r.c.boundByJob(ctx, r.t)
+		defer byJob.cancel()
+		bounded = byJob
 	}
 	if r.res.Inside && r.c.disabled(bounded, r.t) { // later there may be nobody to tell
 		r.warn(disabledWarning, r.t)
@@ -143,10 +141,15 @@ func (r *restart) do(ctx context.Context, start time.Time) error {
 	if r.res.Inside {
 		return r.replace(bounded)
 	}
-	// This is only for a warning, so launchd is asked while it works on the restart.
+	// This is only for a warning, so launchd is asked while it works on the restart, a
+	// little later, so that the two requests do not get into each other's way.
 	disabled := make(chan bool, 1)
-	go func() { disabled <- r.c.disabled(bounded, r.t) }()
+	ask := func() { disabled <- r.c.disabled(bounded, r.t) }
+	asking := time.AfterFunc(headStart, ask)
 	err = r.replace(bounded)
+	if asking.Stop() {
+		ask()
+	}
 	if <-disabled {
 		r.warn(disabledWarning, r.t)
 	}
@@ -163,7 +166,7 @@ func (r *restart) resolve(ctx context.Context) error {
 		return renamed("restart", err)
 	}
 	r.job = j
-	if err := r.hold(j.PID); err != nil {
+	if err := r.from(j.PID); err != nil {
 		r.warn("The start time of process %d cannot be read (%v), so only another pid will count as a restart.", j.PID, err)
 	}
 	r.res.Old = r.old.PID
@@ -219,7 +222,7 @@ func (r *restart) replace(ctx context.Context) error {
 			return r.success(j.PID, MethodObserved, OutcomeAlreadyRestarting)
 		case e.Code == xpc.EALREADY:
 			if r.replaced(j.PID) { // it is someone else's process that is being stopped
-				r.hold(j.PID)
+				r.from(j.PID)
 			}
 			pid, err := r.resume(ctx)
 			if _, lost := errors.AsType[*xpc.UnknownOutcome](err); lost {
@@ -275,7 +278,7 @@ func (r *restart) prove(ctx context.Context, pid int) error {
 			return err
 		}
 	}
-	if _, err := r.c.procs.read(pid); errors.Is(err, proc.ErrGone) {
+	if !r.c.procs.exists(pid) {
 		return r.goneAgain(ctx, pid)
 	}
 	return r.success(pid, method, "")

@@ -818,11 +818,16 @@ func TestSystemProcesses(t *testing.T) {
 	if age := s.age(self); age < 0 || age > 10*time.Minute {
 		t.Errorf("this process began %v ago", age)
 	}
-	if p, err := s.open(os.Getpid()); err != nil || p.Identity() != self || p.Close() != nil {
+	if p, err := s.open(self); err != nil || p.Close() != nil {
 		t.Error(err)
 	}
-	if p, err := s.open(1 << 30); err == nil || p != nil {
-		t.Error(p, err)
+	for _, gone := range []proc.Identity{{PID: 1 << 30, Start: 1}, {PID: self.PID, Start: self.Start - 1}} {
+		if p, err := s.open(gone); !errors.Is(err, proc.ErrGone) || p != nil {
+			t.Error(p, err)
+		}
+	}
+	if !s.exists(self.PID) || s.exists(1<<30) {
+		t.Error("exists")
 	}
 	x := change{c: New(nil, nil)}
 	parent, err := s.read(os.Getppid())

@@ -34,7 +34,6 @@ type StartResult struct {
 // OutcomeStarted is the only success. ctx is the only other bound.
 func (c *Client) Start(ctx context.Context, t Target, path string) (StartResult, error) {
 	s := &start{change: change{c: c, op: "start", t: t}, res: StartResult{Target: t, Outcome: OutcomeStarted}}
-	defer s.release()
 	err := s.do(ctx, path)
 	if _, unknown := errors.AsType[*xpc.UnknownOutcome](err); unknown {
 		s.res.Outcome = OutcomeUnknown
@@ -63,7 +62,7 @@ func (s *start) do(ctx context.Context, path string) error {
 	}
 	s.job = j
 	if stopping(j.State) {
-		s.hold(j.PID)
+		s.from(j.PID)
 	}
 	pid, err := s.resume(ctx)
 	if errors.Is(err, ErrNotLoaded) && !s.res.Loaded && path != "" {
@@ -125,7 +124,6 @@ type StopResult struct {
 // caller inside the job is stopped with it.
 func (c *Client) Stop(ctx context.Context, t Target) (StopResult, error) {
 	x := &change{c: c, op: "stop", t: t}
-	defer x.release()
 	res := StopResult{Target: t, Outcome: OutcomeStopped}
 	err := x.stop(ctx, &res)
 	if _, unknown := errors.AsType[*xpc.UnknownOutcome](err); unknown {
@@ -142,7 +140,7 @@ func (x *change) stop(ctx context.Context, res *StopResult) error {
 		return renamed(x.op, err)
 	}
 	x.job = j
-	x.hold(j.PID) // if that fails, launchd's word alone has to do
+	x.from(j.PID) // if that fails, launchd's word alone has to do
 	res.Old = j.PID
 	if exit, ends := x.exitTimeout(); ends {
 		var cancel context.CancelFunc

@@ -72,7 +72,7 @@ var signalWays = []struct {
 	use  func(testing.TB)
 }{
 	{"pidfd", func(t testing.TB) {
-		if h, _, err := openHandle(os.Getpid()); err != nil || h.pidfd == nil {
+		if h, _, err := openHandle(os.Getpid()); err != nil || h.pidfd < 0 {
 			t.Fatalf("no pidfd: %v", err)
 		}
 	}},
