@@ -32,19 +32,21 @@ func startProcess(path string, argv []string, attr *syscall.ProcAttr) (*process,
 
 // wait returns when p has ended; it stays a zombie until reap.
 func (p *process) wait() {
-	if p.fd != nil {
-		if raw, err := p.fd.SyscallConn(); err == nil {
-			if raw.Read(func(fd uintptr) bool {
-				n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
-				return n > 0 && err == nil
-			}) == nil {
-				return
-			}
-		}
+	if p.fd != nil && p.ended() {
+		return
 	}
 	var info unix.Siginfo
 	for unix.Waitid(unix.P_PID, p.pid, &info, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 	}
+}
+
+// ended waits on the pidfd; false says that it was given up.
+func (p *process) ended() bool {
+	raw, err := p.fd.SyscallConn()
+	return err == nil && raw.Read(func(fd uintptr) bool {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		return n > 0 && err == nil
+	}) == nil
 }
 
 // processLetter is sh's letter for the number of processes (dash; bash takes -u).
@@ -72,7 +74,7 @@ func (p *process) waitOr(done <-chan struct{}) {
 		case <-ended:
 		}
 	}()
-	p.wait()
+	p.ended() // not wait: it may be a child of this process, and outlive done
 	close(ended)
 	p.fd.Close()
 }
