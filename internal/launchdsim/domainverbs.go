@@ -220,7 +220,8 @@ func (r *request) setOnDemandOnly(on bool) {
 }
 
 // enable and disable are routines 808 and 809: "names" is an array of labels,
-// launchctl also sends "name".
+// launchctl also sends "name", which does not matter. A label that was refused
+// stands in the reply with its number (older systems: in a dictionary "errors").
 func (r *request) enable()  { r.setEnabled(true) }
 func (r *request) disable() { r.setEnabled(false) }
 
@@ -238,11 +239,7 @@ func (r *request) setEnabled(on bool) {
 	}
 	names, code := r.strings("names")
 	if code == ok && names == nil {
-		name, isText := r.string("name")
-		if !isText {
-			code = einval
-		}
-		names = []string{name}
+		code = einval
 	}
 	if code != ok {
 		r.fail(code)
@@ -256,11 +253,7 @@ func (r *request) setEnabled(on bool) {
 		}
 		d.overrides[name] = on
 	}
-	if len(failed) > 0 {
-		r.reply(dict{"errors": failed})
-		return
-	}
-	r.fail(ok)
+	r.reply(failed)
 }
 
 // enabled is routine 811.
