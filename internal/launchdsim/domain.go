@@ -131,6 +131,15 @@ func (d *domain) enabledIn(label string, byDefault bool) bool {
 	return byDefault
 }
 
+// overridable says whether labels can be enabled and disabled in d: the domain of a
+// process keeps no such thing.
+func (d *domain) overridable() errno {
+	if d.key.kind == domainPID {
+		return domainRefuses
+	}
+	return ok
+}
+
 // teardown stops every job of d and lets nobody in.
 func (s *Server) teardown(d *domain) {
 	d.gone.Store(true)

@@ -233,8 +233,8 @@ func (r *request) setEnabled(on bool) {
 		r.fail(code)
 		return
 	}
-	if d.key.kind == domainPID {
-		r.fail(domainRefuses) // it has no overrides
+	if code := d.overridable(); code != ok {
+		r.fail(code)
 		return
 	}
 	names, code := r.strings("names")
@@ -261,6 +261,9 @@ func (r *request) enabled() {
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
 	d, code := r.domain()
+	if code == ok {
+		code = d.overridable()
+	}
 	if code != ok {
 		r.fail(code)
 		return
