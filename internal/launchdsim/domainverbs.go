@@ -348,6 +348,9 @@ func (r *request) list() {
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
 	kind, _ := r.args["type"].(uint64)
+	if _, isHandle := r.args["handle"].(uint64); !isHandle {
+		kind = 0 // no domain at all, which is 22 whatever the type
+	}
 	var code errno
 	switch kind {
 	case domainLogin, domainSession, domainGUI:
