@@ -65,9 +65,10 @@ func (s *Server) addDomain(kind uint64, id int, overrides map[string]bool) *doma
 	return d
 }
 
-// find returns a domain that is there.
+// find returns a domain that is there; one that is torn down is until its last job
+// has gone.
 func (s *Server) find(kind uint64, id int) (*domain, errno) {
-	if d := s.domains[domainKey{kind, id}]; d != nil && !d.gone.Load() {
+	if d := s.domains[domainKey{kind, id}]; d != nil && (!d.gone.Load() || len(d.jobs) > 0) {
 		return d, ok
 	}
 	if kind == domainGUI {

@@ -12,6 +12,9 @@ import (
 func (r *request) bootstrap() {
 	r.s.mu.Lock()
 	d, code := r.writable()
+	if code == ok && d.gone.Load() {
+		code = tearingDown
+	}
 	r.s.mu.Unlock()
 	if code != ok {
 		r.fail(code)
