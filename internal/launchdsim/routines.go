@@ -34,8 +34,12 @@ var routines = map[uint64]routine{
 }
 
 // unsupported are numbers that launchd knows and refuses: 45 for what it no longer
-// does, 142 for what only development builds do (dispatcher of launchd 26.1).
+// does, 142 for what only development builds do (dispatcher of launchd 26.1, where
+// 709 has gone altogether and is 33), 144 for what nobody without an entitlement may
+// have (seen in iOS; nothing is known of macOS).
 var unsupported = map[uint64]errno{
+	703: notEntitled, 704: notEntitled, 705: notEntitled, 706: notEntitled, 713: notEntitled, 719: notEntitled,
+	721: notEntitled, 722: notEntitled, 723: notEntitled, 821: notEntitled,
 	709: enotsup, 817: enotsup, 818: enotsup, 822: development, 823: enotsup, 824: enotsup, 826: development,
 	827: enotsup, 836: enotsup, 845: enotsup, 849: development,
 }

@@ -280,7 +280,7 @@ func TestDeniedAndUnknownRoutines(t *testing.T) {
 	f := newFixture(t, Options{Deny: []uint64{702, 9999}})
 	c := f.dial()
 	c.load(f.write("a", sleeper))
-	for number, want := range map[uint64]int64{702: 144, 9999: 144, 703: 33, 899: 33, 708: 22} {
+	for number, want := range map[uint64]int64{702: 144, 9999: 144, 798: 33, 899: 33, 708: 22} {
 		if d := c.call(number, gui(dict{"name": "a"})); code(d) != want {
 			t.Errorf("routine %d: %v, want %d", number, d, want)
 		}
