@@ -155,9 +155,11 @@ func (j *job) running(p *process) {
 	j.move(evSpawned)
 	j.trace(Event{Kind: "spawn", PID: p.pid})
 	j.fireSpawn(ok)
-	if window := j.s.opts.SpawnWindow; window > 0 {
+	switch window := j.s.opts.SpawnWindow; {
+	case p.stillborn:
+	case window > 0:
 		j.after(window, j.init)
-	} else {
+	default:
 		j.init()
 	}
 	if j.stopWhenSpawned {
@@ -313,7 +315,7 @@ func (j *job) gone(status syscall.WaitStatus) {
 	j.logf("Notice", "exited due to %s, ran for %dms", describeExit(status), time.Since(j.spawned).Milliseconds())
 	j.trace(Event{Kind: "exit", PID: j.pid(), Status: &raw})
 	j.stopTimer()
-	j.countCrash(status, j.state != running)
+	j.countCrash(status, j.state != running && j.state != xpcproxy)
 	j.ended, j.status = true, status
 	j.proc = nil
 	j.move(evExited)

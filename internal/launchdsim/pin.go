@@ -34,4 +34,4 @@ func (j *job) violates() bool {
 }
 
 // killedAtOnce is a process that ends as one does whose code the kernel refuses.
-var killedAtOnce = command{program: "/bin/sh", argv: []string{"sh", "-c", "kill -KILL $$"}, env: exConfig.env, dir: "/"}
+var killedAtOnce = command{program: "/bin/sh", argv: []string{"sh", "-c", "kill -KILL $$"}, env: exConfig.env, dir: "/", stillborn: true}

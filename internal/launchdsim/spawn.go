@@ -19,6 +19,10 @@ type command struct {
 	stdout  string
 	stderr  string
 	as      *syscall.Credential // nil: the server's own
+
+	// stillborn marks the stand-ins for a program that cannot be executed: the process
+	// is there and ends, and the program never runs.
+	stillborn bool
 }
 
 // spawner makes all processes from one goroutine that is locked to its thread:
@@ -63,7 +67,7 @@ func (s *spawner) close() {
 // exConfig is a program that exits with 78 (EX_CONFIG), which is what becomes of
 // a job whose program, folder or log file cannot be used: launchd's trampoline
 // has its pid already when it finds out.
-var exConfig = command{program: "/bin/sh", argv: []string{"sh", "-c", "exit 78"}, env: []string{"PATH=" + defaultPath}}
+var exConfig = command{program: "/bin/sh", argv: []string{"sh", "-c", "exit 78"}, env: []string{"PATH=" + defaultPath}, stillborn: true}
 
 // defaultPath is what launchd gives to jobs and searches for programs.
 const defaultPath = "/usr/bin:/bin:/usr/sbin:/sbin"
@@ -92,7 +96,11 @@ func (c command) try() (*process, error) {
 	for i, f := range files {
 		attr.Files[i] = f.Fd()
 	}
-	return startProcess(lookPath(c.program), c.argv, attr)
+	p, err := startProcess(lookPath(c.program), c.argv, attr)
+	if err == nil {
+		p.stillborn = c.stillborn
+	}
+	return p, err
 }
 
 // open opens the three standard files. Nothing here may wait for the other end of
@@ -137,6 +145,8 @@ func lookPath(program string) string {
 type process struct {
 	pid int
 	fd  *os.File // pidfd, where there is one
+
+	stillborn bool // see command
 }
 
 // reap collects the status of a process that has ended.
