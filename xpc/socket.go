@@ -202,7 +202,7 @@ func (s *Socket) exchange(ctx context.Context, c *socketConn, routine uint64, ms
 	if err != nil {
 		return nil, &UnknownOutcome{Routine: routine, Err: unreadable(err)}
 	}
-	reusable = true
+	reusable = !c.Ahead() // who answers more than was asked for is not to be trusted
 	if r.Code != 0 {
 		return nil, Errno(r.Code)
 	}

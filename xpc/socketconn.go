@@ -30,6 +30,7 @@ func newSocketConn(u *net.UnixConn) (*socketConn, error) {
 		return nil, err
 	}
 	c := &socketConn{Conn: xpcwire.NewConn(u), raw: raw}
+	c.ReadAhead = true
 	c.poll = func(fd uintptr) {
 		c.event[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
 		if _, err := unix.Poll(c.event[:], 0); err != nil {

@@ -102,8 +102,15 @@ func DecodeReply[D ~map[string]any](body []byte, fds []int) (r Reply, d D, used 
 // time, but only one of each.
 type Conn struct {
 	*net.UnixConn
-	buf []byte
-	oob []byte
+	buf  []byte // what was read and not yet returned, the last frame first
+	last int    // the length of that frame, which the next read drops
+	oob  []byte
+
+	// ReadAhead lets a read take more than the frame that is asked for, so that most
+	// frames need only one system call. It is for the side that waits for answers:
+	// of frames that a peer sends without waiting, descriptors could be counted to an
+	// earlier one.
+	ReadAhead bool
 }
 
 // NewConn returns a Conn over c, which it owns from then on.
@@ -111,8 +118,10 @@ func NewConn(c *net.UnixConn) *Conn {
 	return &Conn{UnixConn: c, oob: make([]byte, syscall.CmsgSpace(4*maxFDs))}
 }
 
-// keepBuffer is the largest read buffer that a Conn keeps between frames.
-const keepBuffer = 64 << 10
+const (
+	readAhead  = 4 << 10  // room for most frames
+	keepBuffer = 64 << 10 // the largest read buffer that a Conn keeps between frames
+)
 
 // ReadFrame reads one frame and returns what follows its length field, valid
 // until the next call, and the descriptors that came with it, which the caller
@@ -125,46 +134,50 @@ func (c *Conn) ReadFrame() (body []byte, fds []int, err error) {
 			fds = nil
 		}
 	}()
-	// An idle connection must not hold on to the room of its largest frame.
-	if cap(c.buf) > keepBuffer {
-		c.buf = nil
-	}
-	var head [4]byte
-	if fds, err = c.readFull(head[:], fds); err != nil {
+	c.drop()
+	if fds, err = c.fill(4, fds); err != nil {
 		return nil, fds, err
 	}
-	n := binary.LittleEndian.Uint32(head[:])
+	n := binary.LittleEndian.Uint32(c.buf)
 	if n > MaxFrame {
 		return nil, fds, fmt.Errorf("%w: %d bytes", ErrFrameTooLarge, n)
 	}
-	// The buffer grows with what has arrived, not with what was promised.
-	for got := 0; got < int(n); {
-		step := min(int(n), max(2*got, 4096))
-		c.grow(step)
-		if fds, err = c.readFull(c.buf[got:step], fds); err != nil {
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return nil, fds, err
+	c.last = 4 + int(n)
+	if fds, err = c.fill(c.last, fds); err != nil {
+		return nil, fds, err
+	}
+	return c.buf[4:c.last:c.last], fds, nil
+}
+
+// Ahead reports whether the peer sent more than the frame that was read, as far as
+// is known.
+func (c *Conn) Ahead() bool { return len(c.buf) > c.last }
+
+// drop forgets the last frame. An idle connection must not hold on to the room of
+// its largest one.
+func (c *Conn) drop() {
+	rest := c.buf[c.last:]
+	if cap(c.buf) > keepBuffer {
+		c.buf = append([]byte(nil), rest...)
+	} else {
+		c.buf = c.buf[:copy(c.buf, rest)]
+	}
+	c.last = 0
+}
+
+// fill reads until there are n bytes. The buffer grows with what has arrived, not
+// with what was promised.
+func (c *Conn) fill(n int, fds []int) ([]int, error) {
+	for len(c.buf) < n {
+		if room := min(n, max(2*len(c.buf), readAhead)); room > cap(c.buf) {
+			c.buf = append(make([]byte, 0, max(room, readAhead)), c.buf...)
 		}
-		got = step
-	}
-	return c.buf[:n], fds, nil
-}
-
-// grow makes room for n bytes and keeps what is there.
-func (c *Conn) grow(n int) {
-	if n > cap(c.buf) {
-		b := make([]byte, n)
-		copy(b, c.buf)
-		c.buf = b
-	}
-	c.buf = c.buf[:max(n, len(c.buf))]
-}
-
-func (c *Conn) readFull(p []byte, fds []int) ([]int, error) {
-	for got := 0; got < len(p); {
-		n, oobn, flags, _, err := c.ReadMsgUnix(p[got:], c.oob)
+		most := min(n, cap(c.buf))
+		if c.ReadAhead {
+			most = cap(c.buf)
+		}
+		k, oobn, flags, _, err := c.ReadMsgUnix(c.buf[len(c.buf):most], c.oob)
+		c.buf = c.buf[:len(c.buf)+max(k, 0)]
 		if oobn > 0 {
 			more, perr := parseRights(c.oob[:oobn])
 			fds = append(fds, more...)
@@ -175,17 +188,13 @@ func (c *Conn) readFull(p []byte, fds []int) ([]int, error) {
 		if flags&syscall.MSG_CTRUNC != 0 || len(fds) > maxFDs {
 			return fds, malformed("more than %d descriptors, or more than this process may open", maxFDs)
 		}
-		got += n
-		if err == nil && n == 0 {
-			err = io.EOF
-		}
-		if err != nil {
-			if errors.Is(err, io.EOF) { // net wraps it
-				err = io.EOF
-				if got > 0 {
-					err = io.ErrUnexpectedEOF
-				}
+		switch {
+		case errors.Is(err, io.EOF), err == nil && k == 0: // net wraps it
+			if len(c.buf) == 0 {
+				return fds, io.EOF
 			}
+			return fds, io.ErrUnexpectedEOF
+		case err != nil:
 			return fds, err
 		}
 	}
