@@ -2,6 +2,7 @@ package launchdsim
 
 import (
 	"os"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -67,12 +68,32 @@ func statFD(fd int) (st unix.Stat_t, err error) {
 	return st, err
 }
 
+// writing keeps two writers from undoing each other's flags, see writeNow.
+var writing sync.Mutex
+
 // writeNow writes as much of text as the peer's descriptor takes without
-// blocking: a peer that does not read must not hold anything up.
+// blocking: a peer that does not read must not hold anything up. The peer shares the
+// flag for that, and gets it back as it was.
 func writeNow(fd int, text string) (int, error) {
-	if err := syscall.SetNonblock(fd, true); err != nil {
+	if _, err := statFD(fd); err == nil {
+		return writeAll(fd, text) // the flag says nothing about files
+	}
+	writing.Lock()
+	defer writing.Unlock()
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err != nil {
 		return 0, err
 	}
+	if flags&unix.O_NONBLOCK == 0 {
+		if err := syscall.SetNonblock(fd, true); err != nil {
+			return 0, err
+		}
+		defer syscall.SetNonblock(fd, false)
+	}
+	return writeAll(fd, text)
+}
+
+func writeAll(fd int, text string) (int, error) {
 	n := 0
 	for n < len(text) {
 		k, err := syscall.Write(fd, []byte(text[n:]))
