@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
+	"time"
 
 	"github.com/hermes-gw/hermes-gw/internal/xpcwire"
 )
@@ -21,6 +23,10 @@ type conn struct {
 	id   uint64
 	c    *xpcwire.Conn
 	root bool // the peer is root
+
+	// waiting says since when the server waits for a request, in nanoseconds; 0 while
+	// it works on one.
+	waiting atomic.Int64
 }
 
 // serve answers c in goroutines of its own.
@@ -37,8 +43,15 @@ func (s *Server) serve(raw *net.UnixConn) {
 		raw.Close()
 		return
 	}
+	if len(s.conns) >= s.limits.conns && !s.makeRoom() {
+		s.mu.Unlock()
+		s.journal.logf("launchdsim", "Error", "connection refused: all %d are busy", s.limits.conns)
+		raw.Close()
+		return
+	}
 	s.nconn++
 	c := &conn{s: s, id: s.nconn, c: xpcwire.NewConn(raw), root: uid == 0}
+	c.waiting.Store(time.Now().UnixNano())
 	s.conns[c] = struct{}{}
 	s.serving.Add(1)
 	s.mu.Unlock()
@@ -55,7 +68,9 @@ func (c *conn) loop() {
 	}()
 	var frame []byte
 	for {
+		c.waiting.Store(time.Now().UnixNano())
 		body, fds, err := c.c.ReadFrame()
+		c.waiting.Store(0)
 		if err != nil {
 			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
 				c.s.journal.logf("launchdsim", "Error", "connection %d: %v", c.id, err)
@@ -88,16 +103,24 @@ func (c *conn) exchange(frame, body []byte, fds []int) ([]byte, error) {
 		case hangup:
 			return frame, errHangup
 		}
-		return frame, c.c.WriteFrame(wrong, nil)
+		return frame, c.write(wrong)
 	}
 	reply := r.answer()
 	frame, _, err = xpcwire.AppendReply(frame, xpcwire.Reply{Magic: head.Magic}, reply)
 	if err != nil {
 		return frame, err
 	}
-	err = c.c.WriteFrame(frame, nil)
+	err = c.write(frame)
 	r.traceReply(reply)
 	return frame, err
+}
+
+// write sends a reply, if its peer takes it in time.
+func (c *conn) write(frame []byte) error {
+	if err := c.c.SetWriteDeadline(time.Now().Add(c.s.limits.reply)); err != nil {
+		return err
+	}
+	return c.c.WriteFrame(frame, nil)
 }
 
 // shut wakes the loop: what it reads or writes now fails.

@@ -81,6 +81,7 @@ type Server struct {
 	pid     int
 	login   map[string]string // HOME, USER, LOGNAME, SHELL of the uid
 	deny    map[uint64]bool
+	limits  limits
 	journal journal
 	spawner *spawner
 
@@ -120,6 +121,7 @@ func New(o Options) *Server {
 		login:   login(os.Geteuid()),
 		domains: map[domainKey]*domain{},
 		deny:    map[uint64]bool{},
+		limits:  defaultLimits(),
 		journal: journal{trace: o.Trace, log: o.Log, onEvent: o.OnEvent},
 		spawner: newSpawner(),
 		conns:   map[*conn]struct{}{},
@@ -165,6 +167,9 @@ func (s *Server) Serve(l *net.UnixListener) error {
 			}
 			// Out of descriptors, most likely: connections that end will free some.
 			s.journal.logf("launchdsim", "Error", "accept: %v", err)
+			s.mu.Lock()
+			s.makeRoom()
+			s.mu.Unlock()
 			select {
 			case <-s.done:
 				return nil
