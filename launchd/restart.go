@@ -45,7 +45,6 @@ type RestartResult struct {
 
 // Times of a restart, all of design section 5.
 const (
-	headStart     = 250 * time.Microsecond
 	margin        = 10 * time.Second // above the job's own times, before giving up
 	settle        = 5 * time.Second  // for a process to appear that launchd did not name
 	afterExit     = 2 * time.Second  // above the exit timeout, for launchd to notice
@@ -109,6 +108,8 @@ type restart struct {
 	o    RestartOptions
 	res  RestartResult
 	sent bool
+
+	disabled chan bool // one answer
 }
 
 func (r *restart) do(ctx context.Context, start time.Time) error {
@@ -131,36 +132,34 @@ func (r *restart) do(ctx context.Context, start time.Time) error {
 		defer byJob.cancel()
 		bounded = byJob
 	}
-	if r.res.Inside && r.c.disabled(bounded, r.t) { // later there may be nobody to tell
-		r.warn(disabledWarning, r.t)
+	if r.res.Inside { // later there may be nobody to tell
+		r.warnDisabled()
 	}
 	if r.o.Sending != nil {
 		r.o.Sending(r.res)
 	}
 	r.sent = true
-	if r.res.Inside {
-		return r.replace(bounded)
-	}
-	// This is only for a warning, so launchd is asked while it works on the restart, a
-	// little later, so that the two requests do not get into each other's way.
-	disabled := make(chan bool, 1)
-	ask := func() { disabled <- r.c.disabled(bounded, r.t) }
-	asking := time.AfterFunc(headStart, ask)
 	err = r.replace(bounded)
-	if asking.Stop() {
-		ask()
-	}
-	if <-disabled {
-		r.warn(disabledWarning, r.t)
+	if !r.res.Inside {
+		r.warnDisabled()
 	}
 	return err
 }
 
+// warnDisabled waits for the answer to a question that is only for a warning's sake.
+func (r *restart) warnDisabled() {
+	if <-r.disabled {
+		r.warn(disabledWarning, r.t)
+	}
+}
+
 // resolve reads all that must be known before anything is touched.
 func (r *restart) resolve(ctx context.Context) error {
+	r.disabled = make(chan bool, 1)
+	go func() { r.disabled <- r.c.disabled(ctx, r.t) }()
 	j, err := r.c.Job(ctx, r.t)
 	if errors.Is(err, ErrNotLoaded) {
-		return notLoaded("restart", r.t, r.c.disabled(ctx, r.t))
+		return notLoaded("restart", r.t, <-r.disabled)
 	}
 	if err != nil {
 		return renamed("restart", err)
