@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"syscall"
+	"time"
 )
 
 // MaxFrame bounds what follows a frame's length field, in bytes.
@@ -102,15 +103,23 @@ func DecodeReply[D ~map[string]any](body []byte, fds []int) (r Reply, d D, used 
 // time, but only one of each.
 type Conn struct {
 	*net.UnixConn
-	buf  []byte // what was read and not yet returned, the last frame first
-	last int    // the length of that frame, which the next read drops
-	oob  []byte
+	buf   []byte // what was read and not yet returned, the last frame first
+	last  int    // the length of that frame, which the next read drops
+	oob   []byte
+	timed bool // FrameTimeout runs
 
 	// ReadAhead lets a read take more than the frame that is asked for, so that most
 	// frames need only one system call. It is for the side that waits for answers:
 	// of frames that a peer sends without waiting, descriptors could be counted to an
 	// earlier one.
 	ReadAhead bool
+
+	// FrameTimeout bounds the time from the first bytes of a frame to its last one,
+	// by the read deadline; 0 does not.
+	FrameTimeout time.Duration
+
+	// MaxFDs is how many descriptors a frame may bring; 0 is as many as can be sent.
+	MaxFDs int
 }
 
 // NewConn returns a Conn over c, which it owns from then on.
@@ -146,6 +155,12 @@ func (c *Conn) ReadFrame() (body []byte, fds []int, err error) {
 	if fds, err = c.fill(c.last, fds); err != nil {
 		return nil, fds, err
 	}
+	if c.timed {
+		if err = c.SetReadDeadline(time.Time{}); err != nil {
+			return nil, fds, err
+		}
+		c.timed = false
+	}
 	return c.buf[4:c.last:c.last], fds, nil
 }
 
@@ -168,7 +183,17 @@ func (c *Conn) drop() {
 // fill reads until there are n bytes. The buffer grows with what has arrived, not
 // with what was promised.
 func (c *Conn) fill(n int, fds []int) ([]int, error) {
+	limit := maxFDs
+	if c.MaxFDs > 0 {
+		limit = min(limit, c.MaxFDs)
+	}
 	for len(c.buf) < n {
+		if len(c.buf) > 0 && c.FrameTimeout > 0 && !c.timed {
+			if err := c.SetReadDeadline(time.Now().Add(c.FrameTimeout)); err != nil {
+				return fds, err
+			}
+			c.timed = true
+		}
 		if room := min(n, max(2*len(c.buf), readAhead)); room > cap(c.buf) {
 			c.buf = append(make([]byte, 0, max(room, readAhead)), c.buf...)
 		}
@@ -185,8 +210,8 @@ func (c *Conn) fill(n int, fds []int) ([]int, error) {
 				return fds, perr
 			}
 		}
-		if flags&syscall.MSG_CTRUNC != 0 || len(fds) > maxFDs {
-			return fds, malformed("more than %d descriptors, or more than this process may open", maxFDs)
+		if flags&syscall.MSG_CTRUNC != 0 || len(fds) > limit {
+			return fds, malformed("more than %d descriptors, or more than this process may open", limit)
 		}
 		switch {
 		case errors.Is(err, io.EOF), err == nil && k == 0: // net wraps it
