@@ -303,7 +303,7 @@ func (j *job) reap(p *process) {
 	closing := j.s.closing
 	j.s.mu.Unlock()
 	if closing && !j.def.abandon {
-		p.endGroup(j.s.scaled(defaultExitTimeOut))
+		p.endGroup(min(j.s.scaled(defaultExitTimeOut), defaultExitTimeOut))
 	}
 	j.s.live.Done()
 }
