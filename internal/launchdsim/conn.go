@@ -51,6 +51,7 @@ func (s *Server) serve(raw *net.UnixConn) {
 	}
 	s.nconn++
 	c := &conn{s: s, id: s.nconn, c: xpcwire.NewConn(raw), root: uid == 0}
+	c.c.FrameTimeout, c.c.MaxFDs = s.limits.frame, s.limits.files
 	c.waiting.Store(time.Now().UnixNano())
 	s.conns[c] = struct{}{}
 	s.serving.Add(1)

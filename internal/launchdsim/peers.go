@@ -14,15 +14,20 @@ type limits struct {
 	// one that the server has been waiting for the longest, for a request or the rest of
 	// one. It is refused when all of them wait for an answer.
 	conns int
+	// frame is how long a request may take to arrive, from its first byte on.
+	frame time.Duration
+	// files is how many descriptors a request may bring. Those that launchd's clients
+	// send bring one or none.
+	files int
 	// reply is how long a peer may leave its reply unread before it is cut off.
 	reply time.Duration
 }
 
 func defaultLimits() limits {
-	l := limits{conns: 1024, reply: 10 * time.Second}
+	l := limits{conns: 1024, frame: 10 * time.Second, files: 4, reply: 10 * time.Second}
 	var files unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &files) == nil {
-		// The rest is for descriptors in requests, and for making processes.
+		// The rest is for descriptors in requests, and for processes.
 		l.conns = max(int(min(uint64(l.conns), uint64(files.Cur)/4)), 16)
 	}
 	return l
