@@ -1,22 +1,13 @@
 package main
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
-	"strings"
-	"syscall"
 
-	"howett.net/plist"
+	"github.com/hermes-gw/hermes-gw/internal/plistfile"
 )
-
-// maxPlist bounds a property list. Those of launchd jobs have a few KiB; the
-// parser's stack grows with the nesting that fits.
-const maxPlist = 256 << 10
 
 // plistError says why a property list was not sent to launchd.
 type plistError struct {
@@ -40,7 +31,7 @@ func checkPlist(path, label string) error {
 	if filepath.Ext(path) != ".plist" {
 		return bad(nil, "Rename it.", "launchd only loads files whose name ends in .plist")
 	}
-	b, err := readRegular(path)
+	b, _, err := plistfile.Read(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return bad(err, "Name the job's property list with --plist PATH.", "there is no such file")
@@ -60,131 +51,11 @@ func checkPlist(path, label string) error {
 	return nil
 }
 
-// readRegular reads a regular file without ever waiting for a pipe's other end.
-func readRegular(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, plain(err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, plain(err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is not a regular file")
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxPlist+1))
-	if err != nil {
-		return nil, plain(err)
-	}
-	if len(b) > maxPlist {
-		return nil, fmt.Errorf("it is larger than %d KiB", maxPlist>>10)
-	}
-	return b, nil
-}
-
-// plain leaves the path out of an error, where it is said anyway.
-func plain(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
-}
-
-// labelOf reads a property list's Label. Of the formats that the parser knows, it
-// takes only those that launchd does: XML and binary. The parser's own panics are
-// errors.
+// labelOf reads a property list's Label.
 func labelOf(b []byte) (label string, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			label, err = "", errors.New("it is damaged")
-		}
-	}()
-	if strings.TrimSpace(string(b)) == "" {
-		return "", errors.New("it is empty")
-	}
-	if strings.HasPrefix(string(b), "bplist") {
-		if err := soundBinary(b); err != nil {
-			return "", err
-		}
-	}
-	// Only the Label is decoded: in a binary list a few bytes can refer to each other
-	// so often that decoding it all would never end.
 	var job struct {
 		Label string `plist:"Label"`
 	}
-	format, err := plist.Unmarshal(b, &job)
-	switch {
-	case format == plist.OpenStepFormat || format == plist.GNUStepFormat:
-		return "", errors.New("it is neither XML nor binary")
-	case err != nil:
-		return "", err
-	}
-	return job.Label, nil
-}
-
-// soundBinary checks what the parser takes on trust and then reads beyond the
-// file for: the lengths of a binary property list's objects. The format is
-// CoreFoundation's, CFBinaryPList.c: header, objects, a table of their offsets,
-// and a trailer of 32 bytes.
-func soundBinary(b []byte) error {
-	damaged := errors.New("it is damaged")
-	if len(b) < 40 {
-		return damaged
-	}
-	trailer := b[len(b)-32:]
-	offsetSize, refSize := uint64(trailer[6]), uint64(trailer[7])
-	objects, top, table := binary.BigEndian.Uint64(trailer[8:]), binary.BigEndian.Uint64(trailer[16:]), binary.BigEndian.Uint64(trailer[24:])
-	end := uint64(len(b) - 32)
-	if offsetSize < 1 || offsetSize > 8 || refSize < 1 || refSize > 8 || table < 9 || table >= end ||
-		objects > end || objects*offsetSize != end-table || top >= objects {
-		return damaged
-	}
-	number := func(at, size uint64) (n uint64) {
-		for _, c := range b[at : at+size] {
-			n = n<<8 | uint64(c)
-		}
-		return n
-	}
-	for i := range objects {
-		at := number(table+i*offsetSize, offsetSize)
-		if at < 8 || at >= table {
-			return damaged
-		}
-		kind, n := b[at]&0xf0, uint64(b[at]&0x0f)
-		at++
-		unit := uint64(0)
-		switch kind {
-		case 0x10, 0x20: // integer, real: 2^n bytes
-			unit, n = 1<<n, 1
-		case 0x30: // date
-			unit, n = 8, 1
-		case 0x80: // uid
-			unit, n = 1, n+1
-		case 0x40, 0x50: // data, ASCII
-			unit = 1
-		case 0x60: // UTF-16
-			unit = 2
-		case 0xa0:
-			unit = refSize
-		case 0xd0:
-			unit = 2 * refSize
-		}
-		if kind >= 0x40 && kind != 0x80 && n == 0x0f { // the count follows as an integer
-			if at >= table || b[at]&0xf0 != 0x10 || b[at]&0x0f > 3 {
-				return damaged
-			}
-			size := uint64(1) << (b[at] & 0x0f)
-			if at++; at+size > table {
-				return damaged
-			}
-			n, at = number(at, size), at+size
-		}
-		if n > table || at+n*unit > table {
-			return damaged
-		}
-	}
-	return nil
+	err = plistfile.Decode(b, &job)
+	return job.Label, err
 }

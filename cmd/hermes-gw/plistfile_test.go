@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/binary"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +9,8 @@ import (
 	"testing"
 
 	"howett.net/plist"
+
+	"github.com/hermes-gw/hermes-gw/internal/plistfile"
 )
 
 const xmlHead = `<?xml version="1.0" encoding="UTF-8"?>
@@ -55,7 +56,7 @@ func TestCheckPlist(t *testing.T) {
 		{"unlabelled.plist", []byte(`<plist version="1.0"><dict><key>X</key><true/></dict></plist>`), "no Label"},
 		{"number.plist", []byte(xmlHead + "<integer>3</integer></dict></plist>"), "not a property list"},
 		{"evil.plist", []byte(goodXML("a.b\n\x1b[2J")), ""},
-		{"large.plist", bytes.Repeat([]byte(" "), maxPlist+1), "larger than"},
+		{"large.plist", bytes.Repeat([]byte(" "), plistfile.MaxSize+1), "larger than"},
 	} {
 		path := filepath.Join(dir, test.name)
 		if test.content != nil {
@@ -89,40 +90,4 @@ func TestCheckPlist(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-}
-
-// A binary list whose string claims a length that wraps around makes the parser read
-// beyond the file.
-func TestBinaryLengths(t *testing.T) {
-	for _, count := range []uint64{1 << 63, 1<<64 - 1, 1<<64 - 20, 1 << 40, 1000} {
-		b := []byte("bplist00")
-		b = append(b, 0xd1, 1, 2) // object 0: {1: 2}
-		key := len(b)
-		b = append(b, 0x55)
-		b = append(b, "Label"...)
-		value := len(b)
-		b = append(b, 0x5f, 0x13)
-		b = binary.BigEndian.AppendUint64(b, count)
-		b = append(b, 'x')
-		table := len(b)
-		b = append(b, 8, byte(key), byte(value))
-		b = append(b, 0, 0, 0, 0, 0, 0, 1, 1)
-		for _, n := range []int{3, 0, table} {
-			b = binary.BigEndian.AppendUint64(b, uint64(n))
-		}
-		if label, err := labelOf(b); err == nil {
-			t.Errorf("count %#x: label %q", count, label)
-		}
-	}
-}
-
-func FuzzLabelOf(f *testing.F) {
-	f.Add([]byte(goodXML("a.b")))
-	f.Add(goodBinary(f, "a.b"))
-	f.Add([]byte(`{ Label = "a.b"; }`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if label, err := labelOf(b); err == nil && len(label) > len(b) {
-			t.Errorf("a label of %d bytes out of %d", len(label), len(b))
-		}
-	})
 }

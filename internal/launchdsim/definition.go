@@ -2,7 +2,6 @@ package launchdsim
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -11,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"howett.net/plist"
+	"github.com/hermes-gw/hermes-gw/internal/plistfile"
 )
 
 // definition is a job as its property list describes it. Keys that the model
@@ -62,42 +61,27 @@ func (e *LoadError) Error() string {
 	return fmt.Sprintf("load %s: launchd error %d", e.Path, e.Code)
 }
 
-// maxPlist bounds a property list in bytes.
-const maxPlist = 4 << 20
-
 // readDefinition reads a property list as bootstrap does. What is refused with 5
 // (EIO) and what with another number follows the causes that users reported.
 func readDefinition(path string) (*definition, errno) {
 	if !filepath.IsAbs(path) || filepath.Ext(path) != ".plist" {
 		return nil, eio
 	}
-	// Not blocking: the path may name a FIFO.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	data, info, err := plistfile.Read(path)
 	if err != nil {
-		return nil, eio
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() || info.Size() > maxPlist {
 		return nil, eio
 	}
 	owner, known := info.Sys().(*syscall.Stat_t)
 	if !known || (owner.Uid != 0 && int(owner.Uid) != os.Geteuid()) || info.Mode().Perm()&0o022 != 0 {
 		return nil, badOwner
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxPlist))
-	if err != nil {
-		return nil, eio
-	}
 	return parseDefinition(path, data)
 }
 
-// parseDefinition takes XML and binary property lists. The parser would take
-// OpenStep text and nothing at all besides; launchd does not.
+// parseDefinition takes XML and binary property lists.
 func parseDefinition(path string, data []byte) (*definition, errno) {
 	var raw map[string]any
-	format, err := plist.Unmarshal(data, &raw)
-	if err != nil || raw == nil || (format != plist.XMLFormat && format != plist.BinaryFormat) {
+	if err := plistfile.Decode(data, &raw); err != nil || raw == nil {
 		return nil, badPlist
 	}
 	d := &definition{path: path, raw: raw, throttle: defaultThrottle, exitAfter: defaultExitTimeOut}
