@@ -55,10 +55,11 @@ func (c *Client) Inspect(ctx context.Context, t Target) (Job, error) {
 	case errors.Is(err, ErrNotLoaded), errors.Is(err, ErrNoDomain):
 		return Job{}, err
 	case isRefusal(err):
-		if a, err := c.attributes(ctx, t); err == nil {
-			return a, nil
+		a, aerr := c.attributes(ctx, t)
+		if isRefusal(aerr) {
+			return Job{}, err // that of the first question says more
 		}
-		return Job{}, err
+		return a, aerr
 	case err != nil || sound:
 		return j, err
 	}

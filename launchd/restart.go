@@ -18,7 +18,7 @@ const (
 
 // RestartOptions: the zero value is a restart bounded by the job's own timeouts.
 type RestartOptions struct {
-	// Timeout bounds the whole call. 0 derives it from the job: its exit timeout
+	// Timeout bounds the whole call, but for the time in Sending. 0 derives it from the job: its exit timeout
 	// (time from SIGTERM to SIGKILL) + its minimum runtime (throttle) + 10 s; a job
 	// with an ExitTimeOut of 0 has no bound, then only ctx ends the call.
 	Timeout time.Duration
@@ -117,20 +117,15 @@ func (r *restart) do(ctx context.Context, start time.Time) error {
 	if limit <= 0 {
 		limit = margin // for the questions; what follows depends on the job
 	}
-	bounded, cancel := context.WithTimeout(ctx, limit)
+	asking, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	err := r.resolve(bounded)
+	err := r.resolve(asking)
 	r.res.Resolve = time.Since(start)
 	if err != nil {
 		return err
 	}
-	if err := bounded.Err(); err != nil {
+	if err := asking.Err(); err != nil {
 		return fmt.Errorf("restart %s: nothing was sent: %w", r.t, err)
-	}
-	if r.o.Timeout <= 0 {
-		byJob := r.c.boundByJob(ctx, r.t)
-		defer byJob.cancel()
-		bounded = byJob
 	}
 	if r.res.Inside { // later there may be nobody to tell
 		r.warnDisabled()
@@ -138,12 +133,24 @@ func (r *restart) do(ctx context.Context, start time.Time) error {
 	if r.o.Sending != nil {
 		r.o.Sending(r.res)
 	}
+	bounded, cancel := r.bound(ctx)
+	defer cancel()
 	r.sent = true
 	err = r.replace(bounded)
 	if !r.res.Inside {
 		r.warnDisabled()
 	}
 	return err
+}
+
+// bound is what is left for the rest of the call. The caller's own time in Sending is
+// not counted.
+func (r *restart) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if r.o.Timeout > 0 {
+		return context.WithTimeout(ctx, r.o.Timeout-r.res.Resolve)
+	}
+	b := r.c.boundByJob(ctx, r.t)
+	return b, b.cancel
 }
 
 // warnDisabled waits for the answer to a question that is only for a warning's sake.
