@@ -261,7 +261,8 @@ type process struct {
 
 func processOn(t *testing.T, socket string, args ...string) *process {
 	p := &process{Cmd: exec.Command(built.gw, args...), t: t}
-	p.Env = append(os.Environ(), envLaunchd+"=unix:"+socket)
+	// A darwinhost's report on stderr is only for the test that asks for it.
+	p.Env = append(os.Environ(), envLaunchd+"=unix:"+socket, "DARWINHOST_XPC_LEAKS=")
 	p.Stdout, p.Stderr = &p.stdout, &p.stderr
 	return p
 }
