@@ -108,8 +108,7 @@ func (j *job) start(why spawnReason, unthrottle bool) errno {
 		j.stopTimer()
 		j.fireSpawn(ecanceled)
 		j.reason = why
-		j.move(evTimer)
-		j.launch()
+		j.launch(evTimer)
 		return einprogress
 	}
 	j.reason = why
@@ -118,20 +117,20 @@ func (j *job) start(why spawnReason, unthrottle bool) errno {
 			int(time.Since(j.spawned).Seconds()), int(wait.Seconds()+0.5))
 		j.move(evThrottle)
 		j.after(wait, func() {
-			j.move(evTimer)
-			j.launch()
+			j.launch(evTimer)
 		})
 		return einprogress
 	}
-	j.move(evDemand)
-	j.launch()
+	j.launch(evDemand)
 	return einprogress
 }
 
-// launch asks the spawner for the process. The job is in state spawning.
-func (j *job) launch() {
+// launch takes the job to state spawning and asks the spawner for the process.
+func (j *job) launch(e event) {
 	j.skip = false
 	j.pended = reasonNone
+	j.logf("Notice", "internal event: WILL_SPAWN, code = 0")
+	j.move(e)
 	j.logf("Notice", "launching: %s", j.reason)
 	j.s.live.Add(1)
 	j.s.spawner.start(j.command(), func(p *process, err error) {
@@ -150,8 +149,10 @@ func (j *job) launch() {
 // running takes over the new process. Whoever waited for the spawn is answered
 // before the program runs: launchd's reply comes in state xpcproxy.
 func (j *job) running(p *process) {
+	j.logf("Notice", "xpcproxy spawned with pid %d", p.pid)
 	j.proc = p
 	j.runs++
+	j.logf("Notice", "internal event: SPAWNED, code = 0")
 	j.move(evSpawned)
 	j.trace(Event{Kind: "spawn", PID: p.pid})
 	j.fireSpawn(ok)
@@ -170,7 +171,9 @@ func (j *job) running(p *process) {
 }
 
 func (j *job) init() {
+	j.logf("Notice", "internal event: SOURCE_ATTACH, code = 0")
 	j.move(evInit)
+	j.logf("Notice", "internal event: INIT, code = 0")
 	j.logf("Notice", "Successfully spawned %s[%d] because %s", j.def.program, j.pid(), j.reason)
 }
 
@@ -205,8 +208,7 @@ func (j *job) failed(err error) {
 		j.reason = reasonRetry
 		j.move(evThrottle)
 		j.after(max(j.s.scaled(j.def.throttle), time.Second), func() {
-			j.move(evTimer)
-			j.launch()
+			j.launch(evTimer)
 		})
 	}
 }
@@ -312,13 +314,20 @@ func (j *job) reap(p *process) {
 // exit looks at what came of it.
 func (j *job) gone(status syscall.WaitStatus) {
 	raw := int(status)
-	j.logf("Notice", "exited due to %s, ran for %dms", describeExit(status), time.Since(j.spawned).Milliseconds())
+	stopped := j.state == sigtermed || j.state == sigkilled || j.state == languishing
+	by := ""
+	if stopped && status.Signaled() {
+		by = fmt.Sprintf(" | sent by launchd[%d]", j.s.pid)
+	}
+	j.logf("Notice", "service exited: dirty = 0, supported pressured-exit = 0")
+	j.logf("Notice", "exited due to %s%s, ran for %dms", describeExit(status), by, time.Since(j.spawned).Milliseconds())
 	j.trace(Event{Kind: "exit", PID: j.pid(), Status: &raw})
 	j.stopTimer()
-	j.countCrash(status, j.state != running && j.state != xpcproxy)
+	j.countCrash(status, stopped)
 	j.ended, j.status = true, status
 	j.proc = nil
 	j.move(evExited)
+	j.logf("Notice", "internal event: EXITED, code = 0")
 	j.move(evCleaned)
 	waiting := j.onExit
 	j.onExit = nil

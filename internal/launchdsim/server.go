@@ -5,7 +5,7 @@
 // launchd answers. Where a fact is uncertain the comment at the code says so.
 //
 // One mutex stands for launchd's main queue: state changes only under it, and
-// nothing that can block (files, processes, sockets) happens under it. A request
+// nothing that waits for others (plists, processes, sockets) happens under it. A request
 // that has to wait is parked on its job and answered when the job moves on, so
 // requests of different jobs never wait for each other.
 //

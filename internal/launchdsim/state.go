@@ -46,7 +46,9 @@ var eventWords = [...]string{"demand", "throttle", "timer", "cancel", "spawned",
 
 func (e event) String() string { return eventWords[e] }
 
-// transitions is the whole life of a job. What is not in it cannot happen.
+// transitions is the whole life of a job. What is not in it cannot happen. launchd's
+// log also names "spawn scheduled" for the instant before a spawn that nothing delays;
+// here it is the state of a spawn that waits.
 var transitions = map[state]map[event]state{
 	notRunning:     {evDemand: spawning, evThrottle: spawnScheduled},
 	spawnScheduled: {evTimer: spawning, evCancel: notRunning},

@@ -3,6 +3,8 @@ package launchdsim
 import (
 	"fmt"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // darwinSignals are the signals whose numbers differ between systems or whose
@@ -43,9 +45,10 @@ func describeSignal(sig syscall.Signal) string {
 	return fmt.Sprintf("Unknown signal: %d", n)
 }
 
+// describeExit gives "SIGTERM" or "exit(1)", as the log does.
 func describeExit(status syscall.WaitStatus) string {
 	if status.Signaled() {
-		return describeSignal(status.Signal())
+		return unix.SignalName(status.Signal())
 	}
 	return fmt.Sprintf("exit(%d)", status.ExitStatus())
 }
