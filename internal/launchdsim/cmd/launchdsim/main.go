@@ -83,9 +83,16 @@ func run(args []string, stdout io.Writer) error {
 		return err
 	}
 	server := launchdsim.New(options)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	defer server.Close()
+	var failure error
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		failure = server.Serve(listener)
+	}()
+	defer func() {
+		server.Close()
+		<-served // the socket goes with it
+	}()
 	for _, path := range load {
 		if path, err = filepath.Abs(path); err != nil {
 			return err
@@ -100,8 +107,8 @@ func run(args []string, stdout io.Writer) error {
 	select {
 	case <-signals:
 		return nil
-	case err := <-served:
-		return err
+	case <-served:
+		return failure
 	}
 }
 
