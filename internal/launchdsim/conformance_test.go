@@ -350,7 +350,8 @@ func (s *situation) matches(want, got any) bool {
 		case "old":
 			return s.old != 0 && got == int64(s.old)
 		case "new":
-			return got == int64(s.newest())
+			pid := s.lastSpawn()
+			return pid != 0 && pid != s.old && got == int64(pid)
 		case "first": // a process that was there in between
 			pid, isInt := got.(int64)
 			return isInt && pid != 0 && pid != int64(s.old)
@@ -383,17 +384,14 @@ func (s *situation) matches(want, got any) bool {
 	return got == want
 }
 
-// newest returns the pid of the last process, which must not be the old one.
-func (s *situation) newest() (pid int) {
-	s.fixture.mu.Lock()
-	defer s.fixture.mu.Unlock()
-	for _, e := range s.events {
+// lastSpawn returns the pid of the newest process, 0 if there was none yet.
+func (f *fixture) lastSpawn() (pid int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range f.events {
 		if e.Kind == "spawn" {
 			pid = e.PID
 		}
-	}
-	if pid == s.old || pid == 0 {
-		return -1
 	}
 	return pid
 }
