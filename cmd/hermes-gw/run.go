@@ -50,6 +50,7 @@ func (c *command) parse(args []string) error {
 	case c.opts.version:
 		args = append([]string{"version"}, args...)
 	case len(args) == 0 && c.opts.help:
+		c.opts.help = false // the overview is meant, not the page of help
 		args = []string{"help"}
 	case len(args) == 0:
 		return usage(page, "no verb given")

@@ -98,6 +98,12 @@ func TestHelpPages(t *testing.T) {
 	if code := overview.run("help"); code != exitOK {
 		t.Fatalf("exit %d", code)
 	}
+	for _, args := range [][]string{{"-h"}, {"--help"}} {
+		c := newCall("")
+		if code := c.run(args...); code != exitOK || c.stderr.Len() > 0 || c.stdout.String() != overview.stdout.String() {
+			t.Errorf("%q is not the overview: exit %d\n%s%s", args, code, &c.stdout, &c.stderr)
+		}
+	}
 	for _, v := range verbs() {
 		wantContains(t, overview.stdout.String(), "\n  "+v.name)
 		var pages []string
