@@ -51,7 +51,11 @@ func TestUsageErrors(t *testing.T) {
 			if code := c.run(args...); code != exitUsage {
 				t.Errorf("exit %d, want %d", code, exitUsage)
 			}
-			wantContains(t, c.oneLine(t), test.want...)
+			line := c.oneLine(t)
+			wantContains(t, line, test.want...)
+			if strings.Contains(line, "..") {
+				t.Errorf("too many dots: %s", line)
+			}
 			if c.stdout.Len() > 0 {
 				t.Errorf("stdout: %s", &c.stdout)
 			}
@@ -142,6 +146,25 @@ func TestHelpPages(t *testing.T) {
 			if o != outcomeUsage && !strings.Contains(row.meaning, string(o)) {
 				t.Errorf("exit code %d does not name %s", row.code, o)
 			}
+		}
+	}
+}
+
+func TestHelpJSON(t *testing.T) {
+	for _, test := range []struct{ args, text, command string }{
+		{"help --json", "help", "help"},
+		{"--json help", "help", "help"},
+		{"--help --json", "help", "help"},
+		{"help restart --json", "help restart", "help"},
+		{"restart --help --json", "help restart", "restart"},
+	} {
+		text, c := newCall(""), newCall("")
+		text.run(strings.Fields(test.text)...)
+		if code := c.run(strings.Fields(test.args)...); code != exitOK || c.stderr.Len() > 0 {
+			t.Fatalf("%s: exit %d: %s", test.args, code, &c.stderr)
+		}
+		if p := parseJSON(t, c.stdout.Bytes()); p.Help != text.stdout.String() || p.Command != test.command {
+			t.Errorf("%s: %s", test.args, &c.stdout)
 		}
 	}
 }

@@ -100,7 +100,7 @@ hermes-gw start.
 			name: "help", args: "[VERB]", max: 1,
 			summary:  "print this, or a verb's page",
 			examples: []example{{"hermes-gw help restart", "the same as hermes-gw restart --help"}},
-			flags:    []string{flagHelp},
+			flags:    []string{flagJSON, flagHelp},
 			run:      runHelp,
 		},
 	}
@@ -138,7 +138,7 @@ func (v verb) page() string { return "See hermes-gw help " + v.name + "." }
 func (v verb) checkArgs(args []string) error {
 	switch {
 	case len(args) < v.min:
-		return usage(v.page(), "%s needs %s", v.name, v.args)
+		return usage(v.page(), "%s needs %s", v.name, strings.TrimSuffix(v.args, "..."))
 	case v.max == 0 && len(args) > 0:
 		return usage(v.page(), "%s takes no arguments, not %q", v.name, args[0])
 	case v.max > 0 && len(args) > v.max:
