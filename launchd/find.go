@@ -16,9 +16,11 @@ import (
 // It sends 708 without shmem, to which launchd answers 22 if the job is loaded and 113
 // if not, at little cost (xspawn on macOS 26.6.1; launchk).
 //
-// If the label is loaded in none, the error is [ErrNotLoaded] and names the domains, and
-// if a domain gave any other answer (1, 144), that one is reported instead. A uid or
-// label that cannot be one is a *[SyntaxError].
+// If the label is loaded in none, the error is [ErrDisabled] with the target in gui/uid
+// or user/uid where the label is disabled (811), as [Client.Enabled] tells; system is not
+// asked, because that does not keep the user's domains from loading it. Else it is
+// [ErrNotLoaded] and names the domains. If a domain gave any other answer (1, 144),
+// that one is reported instead. A uid or label that cannot be one is a *[SyntaxError].
 func (c *Client) Find(ctx context.Context, label string, uid int) (Target, error) {
 	domains := []Domain{GUI(uid), User(uid), System()}
 	if domains[0].IsZero() {
@@ -41,6 +43,11 @@ func (c *Client) Find(ctx context.Context, label string, uid int) (Target, error
 	}
 	if other != nil {
 		return Target{}, other
+	}
+	for _, d := range domains[:2] {
+		if t := (Target{Domain: d, Label: label}); c.disabled(ctx, t) {
+			return Target{}, notLoaded("find", t, true)
+		}
 	}
 	names := make([]string, len(domains))
 	for i, d := range domains {
