@@ -77,6 +77,45 @@ func TestNotThere(t *testing.T) {
 	}
 }
 
+// Not loaded and disabled is disabled, with the advice to enable it, however the job is
+// named; for stop it is not loaded.
+func TestDisabled(t *testing.T) {
+	for args, want := range map[string]string{
+		"restart off": "disabled", "restart user/501/off": "disabled",
+		"start off": "disabled", "start user/501/off --plist PLIST": "disabled",
+		"status off": "disabled", "status user/501/off": "disabled",
+		"stop off": "not-loaded", "stop user/501/off": "not-loaded",
+	} {
+		plist := filepath.Join(t.TempDir(), "off.plist")
+		if err := os.WriteFile(plist, []byte(goodXML("off")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		j := oneJob()
+		f := newFake(t, func(r request) answer {
+			if kind, _ := r.msg.Uint64("type"); kind == typeUser && r.routine == 811 {
+				return answer{reply: xpcDict("loaded", false, "enabled", false)}
+			}
+			return j.answers(r)
+		})
+		c := newCall(f.path)
+		if code := c.run(append([]string{"--json"}, strings.Fields(strings.ReplaceAll(args, "PLIST", plist))...)...); code != exitNotThere {
+			t.Errorf("%s: exit %d", args, code)
+		}
+		r := parseJSON(t, c.stdout.Bytes()).Results[0]
+		if r.State != want || r.Error == nil || r.Error.Code != want {
+			t.Errorf("%s: %s", args, &c.stdout)
+		}
+		line := c.oneLine(t)
+		wantContains(t, line, "user/501/off")
+		if enable := strings.Contains(line, "launchctl enable user/501/off"); enable != (want == "disabled") {
+			t.Errorf("%s: %s", args, line)
+		}
+		if got := f.routines(true); len(got) > 0 {
+			t.Errorf("%s: sent %v", args, got)
+		}
+	}
+}
+
 // Results come in the order of the arguments, whatever order they end in.
 func TestSeveral(t *testing.T) {
 	labels := []string{"e", "d", "c", "b", "a"}

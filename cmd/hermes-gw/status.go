@@ -9,9 +9,10 @@ import (
 	"sync"
 
 	"github.com/hermes-gw/hermes-gw/launchd"
+	"github.com/hermes-gw/hermes-gw/xpc"
 )
 
-// gatewayPrefix is how the labels of Hermes gateways begin (hermes.md 1.1).
+// gatewayPrefix is how the labels of Hermes gateways begin (hermes_cli/gateway_launchd.py of NousResearch/hermes-agent).
 const gatewayPrefix = "ai.hermes.gateway"
 
 // jobResult is one job as status shows it.
@@ -158,7 +159,7 @@ func (c *command) look(ctx context.Context, r *jobResult, t launchd.Target, uid 
 	}
 	r.job.Target = t
 	job, err := c.launchd.Inspect(ctx, t)
-	if err != nil {
+	if err != nil && !errors.Is(err, launchd.ErrNotLoaded) {
 		return err
 	}
 	r.job = job
@@ -167,5 +168,8 @@ func (c *command) look(ctx context.Context, r *jobResult, t launchd.Target, uid 
 		disabled := !enabled
 		r.disabled = &disabled
 	}
-	return nil
+	if err != nil && r.disabled != nil && *r.disabled { // as Find says of a bare label
+		return &launchd.Error{Op: "find", Target: t.String(), Code: xpc.ServiceDisabled}
+	}
+	return err
 }

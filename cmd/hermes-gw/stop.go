@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/hermes-gw/hermes-gw/launchd"
+	"github.com/hermes-gw/hermes-gw/xpc"
 )
 
 type stopResult struct {
@@ -83,7 +85,12 @@ func (c *command) located(t launchd.Target, uid int) (launchd.Target, error) {
 	ctx, cancel := c.within(askTimeout)
 	defer cancel()
 	if t.Domain.IsZero() {
-		return c.launchd.Find(ctx, t.Label, uid)
+		found, err := c.launchd.Find(ctx, t.Label, uid)
+		if e, ok := errors.AsType[*launchd.Error](err); ok && errors.Is(err, launchd.ErrDisabled) {
+			// To enable it, as the advice would be, is the last thing meant here.
+			err = &launchd.Error{Op: e.Op, Target: e.Target, Code: xpc.NoSuchService}
+		}
+		return found, err
 	}
 	_, err := c.launchd.Job(ctx, t)
 	return t, err
