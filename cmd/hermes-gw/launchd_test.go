@@ -77,6 +77,19 @@ func TestNotThere(t *testing.T) {
 	}
 }
 
+// What took time is in the total, wherever the restart ended.
+func TestFailedPhases(t *testing.T) {
+	for _, name := range []string{"none", "user/501/none", "gui/501/" + jobLabel} {
+		f := newFake(t, oneJob().answers)
+		c := newCall(f.path)
+		c.run("restart", "--json", name)
+		ms := parseJSON(t, c.stdout.Bytes()).Results[0].Phases
+		if ms["resolve"] <= 0 || ms["total"] < ms["resolve"] {
+			t.Errorf("%s: %v", name, ms)
+		}
+	}
+}
+
 // Not loaded and disabled is disabled, with the advice to enable it, however the job is
 // named; for stop it is not loaded.
 func TestDisabled(t *testing.T) {
@@ -549,6 +562,9 @@ func TestInside(t *testing.T) {
 	p := parseJSON(t, []byte(reported))
 	if p.ExitCode != exitRequested || p.Results[0].State != "requested" || p.Results[1].State != "restarted" || p.Results[2].State != "restarted" {
 		t.Errorf("%s", reported)
+	}
+	if ms := p.Results[0].Phases; ms["resolve"] <= 0 || ms["total"] < ms["resolve"] {
+		t.Errorf("phases before the request: %v", ms)
 	}
 }
 

@@ -118,6 +118,8 @@ func runRestart(c *command) report {
 						return false
 					}
 					sofar.Outcome = launchd.OutcomeRequested
+					sofar.Resolve += r.Resolve
+					sofar.Total = sofar.Resolve
 					r.RestartResult = sofar
 					last.settle(i)
 					return last.wait(c, func() report { return reportOf(results) })
@@ -151,6 +153,7 @@ func (c *command) resolveAll(targets []launchd.Target, uid int) []*restartResult
 				r.Outcome = outcomeOf(r.err)
 			}
 			r.Resolve = time.Since(start)
+			r.Total = r.Resolve
 		})
 	}
 	all.Wait()
