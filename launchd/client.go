@@ -6,7 +6,7 @@
 // are made of them, and wait until what they promise is true.
 //
 // Routine numbers, keys and error numbers come from public sources, named at each
-// method; "launchd-protocol.md" is the project's collection of them.
+// method; internal/launchdsim/launchd-protocol.md is the collection of them.
 package launchd
 
 import (
@@ -29,6 +29,9 @@ type Options struct {
 	Transport xpc.Transport
 	// Address is where an embedded launchd listens, "unix:PATH"; "" is none.
 	Address string
+	// Wrap, if set, is given the transport that was opened and returns the one to use, which
+	// calls it in turn: to count, to delay or to refuse requests.
+	Wrap func(xpc.Transport) xpc.Transport
 	// Logger gets one debug line for each request: operation, target, routine,
 	// duration and error, nothing of the contents. nil logs nothing.
 	Logger *slog.Logger
@@ -51,27 +54,31 @@ type Client struct {
 // [errors.ErrUnsupported] and names the embedded launchd.
 //
 // An Address is tried once, so that a socket without a server is an error here; ctx
-// bounds that.
+// bounds that. One that is not unix:PATH is a *[SyntaxError].
 func Open(ctx context.Context, o Options) (*Client, error) {
+	wrap := o.Wrap
+	if wrap == nil {
+		wrap = func(t xpc.Transport) xpc.Transport { return t }
+	}
 	if o.Transport != nil {
-		return New(o.Transport, o.Logger), nil
+		return New(wrap(o.Transport), o.Logger), nil
 	}
 	if o.Address == "" {
 		p, err := xpc.Bootstrap()
 		if err != nil {
 			return nil, err
 		}
-		return New(p, o.Logger), nil
+		return New(wrap(p), o.Logger), nil
 	}
 	path, ok := strings.CutPrefix(o.Address, "unix:")
 	if !ok || path == "" {
-		return nil, fmt.Errorf("launchd address %q: expected unix:PATH, like unix:/tmp/launchd/socket", o.Address)
+		return nil, &SyntaxError{What: "launchd address", Input: o.Address, Problem: "is not unix:PATH", Example: "unix:/tmp/launchd/socket"}
 	}
 	s, err := xpc.Dial(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	c := New(s, o.Logger)
+	c := New(wrap(s), o.Logger)
 	c.owned = s
 	return c, nil
 }
