@@ -24,7 +24,9 @@ func (c *Client) boundByJob(ctx context.Context, t Target) *jobBound {
 	b := &jobBound{Context: ctx, done: make(chan struct{})}
 	stop := context.AfterFunc(ctx, func() { b.end(ctx.Err()) })
 	timer := time.AfterFunc(margin, func() {
-		j, err := c.Inspect(b, t)
+		asking, cancel := context.WithTimeout(b, lastLook)
+		defer cancel()
+		j, err := c.Inspect(asking, t)
 		if err != nil {
 			j = Job{} // the assumed times have to do
 		}

@@ -20,6 +20,13 @@ type change struct {
 	old proc.Identity // its process; Start is 0 when it could not be read, all is 0 without one
 }
 
+// first reads the job, which a launchd that answers does at once.
+func (x *change) first(ctx context.Context) (Job, error) {
+	ctx, cancel := context.WithTimeout(ctx, margin)
+	defer cancel()
+	return x.c.Inspect(ctx, x.t)
+}
+
 // from takes pid as the old process. The error says why its identity is not known;
 // that it has exited is none. The process is not held: that costs as much as all else,
 // and only a wait for its exit needs it.

@@ -77,12 +77,6 @@ func (p *processTable) exit(pid int) {
 	delete(p.live, pid)
 }
 
-func (p *processTable) exists(pid int) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.live[pid] != nil
-}
-
 func (p *processTable) open(id proc.Identity) (process, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -155,6 +149,7 @@ type model struct {
 	exit     int // exit timeout, seconds
 	throttle int
 	refuse   map[uint64]xpc.Errno // routines that are refused
+	hang     []uint64             // routines that are taken and never answered
 	kicks    []kick               // what kickstarts answer, in order
 	log      []sent               // all requests
 }
@@ -202,6 +197,11 @@ func (m *model) Call(ctx context.Context, routine uint64, msg xpc.Dict) (xpc.Dic
 	if code, refused := m.refuse[routine]; refused {
 		m.mu.Unlock()
 		return nil, code
+	}
+	if slices.Contains(m.hang, routine) {
+		m.mu.Unlock()
+		<-ctx.Done()
+		return nil, &xpc.UnknownOutcome{Routine: routine, Err: ctx.Err()}
 	}
 	defer m.mu.Unlock()
 	switch {

@@ -101,10 +101,10 @@ func (c *Client) describe(ctx context.Context, t Target) (j Job, sound bool, err
 	return j, sound, nil
 }
 
-// pidOf returns the pid in a reply, 0 if there is none that can be one.
+// pidOf returns the pid in a reply, 0 if there is none that can be a job's; 1 is launchd.
 func pidOf(d xpc.Dict) int {
 	pid, _ := d.Int64("pid")
-	if pid < 0 || pid > 1<<31-1 {
+	if pid < 2 || pid > 1<<31-1 {
 		return 0
 	}
 	return int(pid)

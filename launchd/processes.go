@@ -2,7 +2,6 @@ package launchd
 
 import (
 	"context"
-	"syscall"
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/internal/proc"
@@ -13,7 +12,6 @@ import (
 type processes interface {
 	open(proc.Identity) (process, error)
 	read(pid int) (proc.Identity, error)
-	exists(pid int) bool // a zombie does
 	ancestors(pid int) ([]proc.Identity, error)
 	age(proc.Identity) time.Duration
 }
@@ -34,7 +32,6 @@ func (system) open(id proc.Identity) (process, error) {
 	return p, nil
 }
 
-func (system) exists(pid int) bool                        { return syscall.Kill(pid, 0) != syscall.ESRCH }
 func (system) read(pid int) (proc.Identity, error)        { return proc.Read(pid) }
 func (system) ancestors(pid int) ([]proc.Identity, error) { return proc.Ancestors(pid) }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hermes-gw/hermes-gw/internal/proc"
 	"github.com/hermes-gw/hermes-gw/xpc"
 )
 
@@ -18,10 +19,15 @@ const (
 
 // RestartOptions: the zero value is a restart bounded by the job's own timeouts.
 type RestartOptions struct {
-	// Timeout bounds the whole call, but for the time in Sending. 0 derives it from the job: its exit timeout
-	// (time from SIGTERM to SIGKILL) + its minimum runtime (throttle) + 10 s; a job
-	// with an ExitTimeOut of 0 has no bound, then only ctx ends the call.
+	// Timeout bounds the whole call, but for the time in Sending. 0 derives it from the
+	// job: its exit timeout (time from SIGTERM to SIGKILL) + its minimum runtime
+	// (throttle) + 10 s; a job with an ExitTimeOut of 0 has no bound, then only ctx ends
+	// the call.
 	Timeout time.Duration
+	// CheckEnabled asks launchd besides whether the job's label is disabled (811), which
+	// does not hinder a restart but the next load, and warns then. It costs as much as
+	// all else that a restart does on this side.
+	CheckEnabled bool
 	// Sending, if set, is called once, right before the first request that changes
 	// anything, with what is known so far (Target, Old, Inside, Resolve, Warnings). A
 	// caller inside the job writes its report here, because the call may not return.
@@ -43,7 +49,7 @@ type RestartResult struct {
 	Resolve, Request, Total time.Duration
 }
 
-// Times of a restart, all of design section 5.
+// Times of a restart.
 const (
 	margin        = 10 * time.Second // above the job's own times, before giving up
 	settle        = 5 * time.Second  // for a process to appear that launchd did not name
@@ -67,17 +73,18 @@ const (
 // unthrottle (702), on which launchd stops the old process (SIGTERM, after the exit
 // timeout SIGKILL), reaps it and starts the new one. A job that is being stopped
 // already (37) is started once its process has exited; 36, and 1 right after a spawn,
-// are tried again for a while. A kill is only ever sent while the job still has the
-// process that was there before.
+// are tried again for a while, but a kill only while the job still has the process that
+// was there before.
 //
 // Success is a process of the job with another identity (pid and start time) than
 // before, whatever launchd answered: OutcomeRestarted, OutcomeStarted (nothing ran
 // before) or, if someone else was at it, OutcomeAlreadyRestarting. A job that is loaded
-// but disabled is restarted, with a warning.
+// but disabled is restarted, too. launchd answers before the new process has
+// executed its program, so one that ends right away can be a success here;
+// [Client.Inspect] tells a moment later.
 //
-// If the answer is lost (*[xpc.UnknownOutcome], a broken connection), the job is read
-// again: another process is success with MethodObserved, else the outcome is
-// OutcomeUnknown.
+// If the answer is lost (*[xpc.UnknownOutcome]), the job is read again: another process
+// is success with MethodObserved, else the outcome is OutcomeUnknown.
 //
 // A caller that is the job's process or a descendant of it gets OutcomeRequested instead
 // of success or unknown, with New if it was seen. As a rule the call does not return
@@ -109,7 +116,7 @@ type restart struct {
 	res  RestartResult
 	sent bool
 
-	disabled chan bool // one answer
+	disabled chan bool // one answer, to CheckEnabled
 }
 
 func (r *restart) do(ctx context.Context, start time.Time) error {
@@ -155,18 +162,20 @@ func (r *restart) bound(ctx context.Context) (context.Context, context.CancelFun
 
 // warnDisabled waits for the answer to a question that is only for a warning's sake.
 func (r *restart) warnDisabled() {
-	if <-r.disabled {
+	if r.o.CheckEnabled && <-r.disabled {
 		r.warn(disabledWarning, r.t)
 	}
 }
 
 // resolve reads all that must be known before anything is touched.
 func (r *restart) resolve(ctx context.Context) error {
-	r.disabled = make(chan bool, 1)
-	go func() { r.disabled <- r.c.disabled(ctx, r.t) }()
+	if r.o.CheckEnabled {
+		r.disabled = make(chan bool, 1)
+		go func() { r.disabled <- r.c.disabled(ctx, r.t) }()
+	}
 	j, err := r.c.Job(ctx, r.t)
 	if errors.Is(err, ErrNotLoaded) {
-		return notLoaded("restart", r.t, <-r.disabled)
+		return notLoaded("restart", r.t, r.c.disabled(ctx, r.t))
 	}
 	if err != nil {
 		return renamed("restart", err)
@@ -226,16 +235,13 @@ func (r *restart) replace(ctx context.Context) error {
 		switch {
 		case r.replaced(j.PID) && !stopping(j.State):
 			return r.success(j.PID, MethodObserved, OutcomeAlreadyRestarting)
-		case e.Code == xpc.EALREADY:
+		case e.Code == xpc.EALREADY, r.replaced(j.PID):
 			if r.replaced(j.PID) { // it is someone else's process that is being stopped
 				r.from(j.PID)
 			}
 			pid, err := r.resume(ctx)
-			if _, lost := errors.AsType[*xpc.UnknownOutcome](err); lost {
-				return r.lost(ctx, err)
-			}
 			if err != nil {
-				return err
+				return r.lost(ctx, err)
 			}
 			return r.success(pid, MethodWaited, OutcomeAlreadyRestarting)
 		case e.Code == xpc.EPERM:
@@ -284,7 +290,7 @@ func (r *restart) prove(ctx context.Context, pid int) error {
 			return err
 		}
 	}
-	if !r.c.procs.exists(pid) {
+	if _, err := r.c.procs.read(pid); errors.Is(err, proc.ErrGone) {
 		return r.goneAgain(ctx, pid)
 	}
 	return r.success(pid, method, "")
@@ -344,12 +350,19 @@ func (r *restart) watch(ctx context.Context, patience time.Duration) (pid int, e
 	}
 }
 
-// lost decides what became of a request whose answer did not come.
+// lost decides what became of a request without an answer. Any other error than
+// *[xpc.UnknownOutcome] means that it was not carried out: a new process is then someone
+// else's doing.
 func (r *restart) lost(ctx context.Context, cause error) error {
-	_, unknown := errors.AsType[*xpc.UnknownOutcome](cause)
 	var pid int
 	var err error
-	if !unknown || ctx.Err() != nil {
+	if _, unknown := errors.AsType[*xpc.UnknownOutcome](cause); !unknown {
+		if pid, err = r.once(ctx); err == nil {
+			return r.success(pid, MethodObserved, OutcomeAlreadyRestarting)
+		}
+		return cause
+	}
+	if ctx.Err() != nil {
 		pid, err = r.once(ctx)
 	} else {
 		// launchd has the request and there is time: it may still be at it.
@@ -360,16 +373,14 @@ func (r *restart) lost(ctx context.Context, cause error) error {
 		}
 		pid, err = r.watch(ctx, exit+afterExit)
 	}
-	r.res.Outcome = ""
 	switch {
 	case err == nil:
 		return r.success(pid, MethodObserved, "")
-	case unknown && r.res.Inside:
+	case r.res.Inside:
 		r.res.Outcome = OutcomeRequested
 		return nil
-	case unknown:
-		r.res.Outcome = OutcomeUnknown
 	}
+	r.res.Outcome = OutcomeUnknown
 	return cause
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -392,7 +393,7 @@ func TestRestartWarnings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, c := newModel(t, 100, becomes(200, 0))
 		m.enabled = false
-		r, err := c.Restart(t.Context(), target, RestartOptions{})
+		r, err := c.Restart(t.Context(), target, RestartOptions{CheckEnabled: true})
 		expect(t, r, err, OutcomeRestarted, 100, 200, MethodKickstart)
 		if len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "disabled") {
 			t.Error(r.Warnings)
@@ -401,10 +402,19 @@ func TestRestartWarnings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // 811 is not answered: no obstacle
 		m, c := newModel(t, 100, becomes(200, 0))
 		m.enabled, m.refuse = false, map[uint64]xpc.Errno{811: 144}
-		r, err := c.Restart(t.Context(), target, RestartOptions{})
+		r, err := c.Restart(t.Context(), target, RestartOptions{CheckEnabled: true})
 		expect(t, r, err, OutcomeRestarted, 100, 200, MethodKickstart)
 		if len(r.Warnings) != 0 {
 			t.Error(r.Warnings)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) { // nobody asked
+		m, c := newModel(t, 100, becomes(200, 0))
+		m.enabled = false
+		r, err := c.Restart(t.Context(), target, RestartOptions{})
+		expect(t, r, err, OutcomeRestarted, 100, 200, MethodKickstart)
+		if len(r.Warnings) != 0 || slices.ContainsFunc(m.log, func(s sent) bool { return s.Routine == routineEnabled }) {
+			t.Error(r.Warnings, m.log)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) { // processes that cannot be looked at: the pid alone counts
@@ -491,7 +501,7 @@ func TestRestartAnswerLost(t *testing.T) {
 		{"gone", 100, unknown, func(m *model) { m.set(0) }, false, OutcomeUnknown, 0, 7 * time.Second, 7 * time.Second},
 		{"unloaded", 100, unknown, func(m *model) { m.mu.Lock(); m.loaded = false; m.mu.Unlock() }, false, OutcomeUnknown, 0, 0, 0},
 		{"not sent", 100, io.ErrClosedPipe, nothing, false, OutcomeFailed, 0, 0, 0},
-		{"not sent, but replaced", 100, io.ErrClosedPipe, func(m *model) { m.set(200) }, false, OutcomeRestarted, 200, 0, 0},
+		{"not sent, but replaced", 100, io.ErrClosedPipe, func(m *model) { m.set(200) }, false, OutcomeAlreadyRestarting, 200, 0, 0},
 		{"throttled", 100, unknown, func(m *model) { m.set(0); m.is("spawn scheduled") }, false, OutcomeUnknown, 0, 7 * time.Second, 7 * time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -825,9 +835,6 @@ func TestSystemProcesses(t *testing.T) {
 		if p, err := s.open(gone); !errors.Is(err, proc.ErrGone) || p != nil {
 			t.Error(p, err)
 		}
-	}
-	if !s.exists(self.PID) || s.exists(1<<30) {
-		t.Error("exists")
 	}
 	x := change{c: New(nil, nil)}
 	parent, err := s.read(os.Getppid())

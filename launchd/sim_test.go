@@ -411,7 +411,7 @@ func TestSimRestartKinds(t *testing.T) {
 	if err := e.SetEnabled(ctx, idle, false); err != nil {
 		t.Fatal(err)
 	}
-	r, err = e.Restart(ctx, idle, RestartOptions{})
+	r, err = e.Restart(ctx, idle, RestartOptions{CheckEnabled: true})
 	if err != nil || r.Outcome != OutcomeRestarted || len(r.Warnings) != 1 {
 		t.Errorf("%+v, %v", r, err)
 	}

@@ -49,7 +49,7 @@ type start struct {
 }
 
 func (s *start) do(ctx context.Context, path string) error {
-	j, err := s.c.Inspect(ctx, s.t)
+	j, err := s.first(ctx)
 	switch {
 	case errors.Is(err, ErrNotLoaded):
 		if err := s.load(ctx, path); err != nil {
@@ -135,7 +135,7 @@ func (c *Client) Stop(ctx context.Context, t Target) (StopResult, error) {
 }
 
 func (x *change) stop(ctx context.Context, res *StopResult) error {
-	j, err := x.c.Inspect(ctx, x.t)
+	j, err := x.first(ctx)
 	if err != nil {
 		return renamed(x.op, err)
 	}
