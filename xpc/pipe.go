@@ -140,12 +140,9 @@ func (p *Pipe) exchange(send send, routine uint64, request uintptr) (Dict, error
 	if reply != 0 {
 		defer p.x.Release(reply)
 	}
-	switch e := Errno(code); {
-	case e == EPIPE || e == BadResponse:
-		// The transport's: the answer did not come, or cannot be read.
-		return nil, &UnknownOutcome{Routine: routine, Err: e}
-	case e != 0:
-		return nil, e
+	switch {
+	case code != 0:
+		return nil, numbered(routine, Errno(code))
 	case reply == 0 || p.x.Kind(reply) != cgoless.KindDictionary:
 		return nil, &UnknownOutcome{Routine: routine, Err: BadResponse}
 	}

@@ -204,7 +204,7 @@ func (s *Socket) exchange(ctx context.Context, c *socketConn, routine uint64, ms
 	}
 	reusable = !c.Ahead() // who answers more than was asked for is not to be trusted
 	if r.Code != 0 {
-		return nil, Errno(r.Code)
+		return nil, numbered(routine, Errno(r.Code))
 	}
 	if err := replyError(routine, reply); err != nil {
 		return nil, err

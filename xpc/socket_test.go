@@ -186,6 +186,16 @@ func TestSocketErrors(t *testing.T) {
 	}
 	server := serve(t, func(r testRequest) bool { answers[r.Routine](r); return true })
 	s := server.dial(t)
+	for _, code := range []int32{int32(EPIPE), int32(BadResponse)} {
+		answers[4] = func(r testRequest) {
+			frame, _, _ := xpcwire.AppendReply[Dict](nil, xpcwire.Reply{Code: code, Magic: r.Magic}, nil)
+			r.conn.WriteFrame(frame, nil)
+		}
+		_, err := s.Call(t.Context(), 4, Dict{})
+		if unknown, is := errors.AsType[*UnknownOutcome](err); !is || unknown.Err != Errno(code) {
+			t.Errorf("transport error %d gave %v: whether it was carried out is not known", code, err)
+		}
+	}
 	for routine, want := range map[uint64]error{1: NoSuchService, 2: NotEntitled, 3: nil} {
 		reply, err := s.Call(t.Context(), routine, Dict{})
 		if err != want || (reply == nil) != (want != nil) {

@@ -31,6 +31,15 @@ func (e *UnknownOutcome) Error() string {
 // Unwrap returns why the wait ended.
 func (e *UnknownOutcome) Unwrap() error { return e.Err }
 
+// numbered is the error for a number that came in place of a reply. 32 and 118 are the
+// transport's own: the answer did not come, or cannot be read.
+func numbered(routine uint64, e Errno) error {
+	if e == EPIPE || e == BadResponse {
+		return &UnknownOutcome{Routine: routine, Err: e}
+	}
+	return e
+}
+
 // ValueError says that a value cannot be sent.
 type ValueError struct {
 	Path    string // where it stands: "paths[2]", "envvars.PATH"
