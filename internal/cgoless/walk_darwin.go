@@ -24,18 +24,22 @@ type visit struct {
 // xpc_array_apply_f call it with three words of pointer size: the key or the
 // index, the object, the context.
 var callback = sync.OnceValue(func() uintptr {
-	return purego.NewCallback(func(first, value, context uintptr) {
+	// libxpc's visitors are void by every source; if one were a bool after all, as in
+	// the forms that take blocks, true goes on.
+	const goOn = 1
+	return purego.NewCallback(func(first, value, context uintptr) uintptr {
 		state, ok := visits.Load(context)
 		if !ok {
-			return
+			return goOn
 		}
 		v := state.(*visit)
 		if v.panicked != nil {
-			return // C cannot be told to stop
+			return goOn // a void visitor cannot stop
 		}
 		// A panic that reaches C ends the process without a trace of its origin.
 		defer func() { v.panicked = recover() }()
 		v.fn(first, value)
+		return goOn
 	})
 })
 
