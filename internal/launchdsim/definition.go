@@ -47,7 +47,8 @@ type definition struct {
 const (
 	defaultThrottle    = 10 * time.Second
 	defaultExitTimeOut = 5 * time.Second
-	// A gui domain clamps ExitTimeOut (measured on macOS: 215 and 90 became 60).
+	// A gui domain clamps ExitTimeOut (reported of macOS in NousResearch/hermes-agent#119598:
+	// 215 and 90 became 60).
 	maxGUIExitTimeOut = 60 * time.Second
 )
 

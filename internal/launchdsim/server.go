@@ -5,7 +5,8 @@
 // launchd answers. Where a fact is uncertain the comment at the code says so.
 //
 // One mutex stands for launchd's main queue: state changes only under it, and
-// nothing that waits for others (plists, processes, sockets) happens under it. A request
+// nothing that waits for others (plists, processes, sockets) happens under it; the log
+// and the trace are written there, so that they are in order. A request
 // that has to wait is parked on its job and answered when the job moves on, so
 // requests of different jobs never wait for each other.
 //
@@ -221,7 +222,7 @@ func (s *Server) Close() error {
 	s.spawner.close()
 	s.mu.Lock()
 	for c := range s.conns {
-		c.shut()
+		c.finish()
 	}
 	s.mu.Unlock()
 	s.serving.Wait()

@@ -21,7 +21,7 @@ import (
 )
 
 func main() {
-	if err := run(os.Args[1:], os.Stdout); err != nil {
+	if err := run(os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintf(os.Stderr, "launchdsim: %v\n", err)
 		os.Exit(1)
 	}
@@ -30,7 +30,7 @@ func main() {
 func run(args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("launchdsim", flag.ContinueOnError)
 	var (
-		socket = flags.String("socket", "", "serve on this Unix `PATH`, in a folder of mode 0700")
+		socket = flags.String("socket", "", "serve on this Unix `PATH`, in a folder that nobody else can write to (best 0700)")
 		logTo  = flags.String("log", "", "append log lines in launchd.log's style to `FILE`")
 		trace  = flags.String("trace", "", "append one JSON object per event to `FILE`")
 		deny   = flags.String("deny", "", "answer these `ROUTINES` (comma-separated numbers) with 144")
@@ -125,8 +125,9 @@ func listen(path string) (*net.UnixListener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info.Mode().Perm()&0o022 != 0 {
-		return nil, fmt.Errorf("--socket %s: others can write to its folder (mode %04o); use a folder of mode 0700", path, info.Mode().Perm())
+	owner, known := info.Sys().(*syscall.Stat_t)
+	if info.Mode().Perm()&0o022 != 0 || !known || (int(owner.Uid) != os.Geteuid() && owner.Uid != 0) {
+		return nil, fmt.Errorf("--socket %s: others can write to its folder (mode %04o); use one of your own of mode 0700", path, info.Mode().Perm())
 	}
 	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
 		c, err := net.Dial("unix", path)
