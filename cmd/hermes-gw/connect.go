@@ -3,7 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/launchd"
@@ -23,43 +27,63 @@ func (c *command) connect() error {
 	if address == "" {
 		address, source = c.env.getenv(envLaunchd), envLaunchd
 	}
-	var t xpc.Transport
-	if address == "" {
-		p, err := xpc.Bootstrap()
-		if err != nil {
-			return &connectError{err}
-		}
-		t = p
-	} else {
-		path, ok := strings.CutPrefix(address, "unix:")
-		if !ok || path == "" {
-			return usage("Write unix:PATH.", "%s does not take %q", source, address)
-		}
-		ctx, cancel := c.within(askTimeout)
-		defer cancel()
-		s, err := xpc.Dial(ctx, path)
-		if err != nil {
-			return &connectError{err}
-		}
-		c.closers = append(c.closers, s)
-		t = s
+	ctx, cancel := c.within(askTimeout)
+	defer cancel()
+	client, err := launchd.Open(ctx, launchd.Options{
+		Address: address,
+		Wrap:    func(t xpc.Transport) xpc.Transport { return gate{t, c.interrupts} },
+	})
+	if _, malformed := errors.AsType[*launchd.SyntaxError](err); malformed {
+		return usage("Write unix:PATH.", "%s does not take %q", source, address)
 	}
-	c.launchd = launchd.New(gate{t, c.interrupts}, nil)
+	if err != nil {
+		return noLaunchd(address, err)
+	}
+	c.closers = append(c.closers, client)
+	c.launchd = client
 	return nil
 }
 
 // connectError says that there is no launchd to talk to.
-type connectError struct{ err error }
+type connectError struct {
+	err    error
+	remedy string
+}
 
 func (e *connectError) Error() string { return e.err.Error() }
 func (e *connectError) Unwrap() error { return e.err }
 
 // Remedy says in one sentence what to do about it.
-func (e *connectError) Remedy() string {
-	if errors.Is(e.err, errors.ErrUnsupported) {
-		return "Name an embedded launchd with --launchd unix:PATH or " + envLaunchd + "."
+func (e *connectError) Remedy() string { return e.remedy }
+
+// noLaunchd explains why the launchd at address could not be opened. What an error of
+// connect(2) means for a path that is no socket differs between systems, so the path is
+// looked at.
+func noLaunchd(address string, err error) *connectError {
+	const other = " with --launchd unix:PATH or " + envLaunchd + "."
+	path := strings.TrimPrefix(address, "unix:")
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		return &connectError{err, "Name an embedded launchd" + other}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &connectError{fmt.Errorf("connect to the launchd at %s: %w", path, err), "Give it longer with --timeout."}
+	case errors.Is(err, context.Canceled):
+		return &connectError{err, "Nothing was sent."}
+	case len(path) >= len(syscall.RawSockaddrUnix{}.Path): // with its NUL
+		return &connectError{err, "Name a shorter path of a launchd's socket" + other}
 	}
-	return "Start a launchd there, or name another with --launchd unix:PATH or " + envLaunchd + "."
+	info, statErr := os.Stat(path)
+	switch {
+	case errors.Is(statErr, syscall.ENOTDIR):
+		return &connectError{err, "Name the socket of a launchd" + other}
+	case statErr == nil && info.Mode().Type() != fs.ModeSocket:
+		what := "a file"
+		if info.IsDir() {
+			what = "a folder"
+		}
+		return &connectError{fmt.Errorf("no launchd at %s: it is %s, not a socket", path, what), "Name the socket of a launchd" + other}
+	}
+	return &connectError{err, "Start a launchd there, or name another" + other}
 }
 
 // user is whose jobs are meant: --uid, else under sudo the user who called it, else

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -212,16 +213,44 @@ func TestNoServer(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{filepath.Join(dir, "missing"), file, dir, "/" + strings.Repeat("x", 300)} {
-		c := newCall(path)
-		if code := c.run("restart", jobLabel); code != exitFailed {
-			t.Errorf("%s: exit %d", path, code)
+	served := newFake(t, oneJob().answers).path
+	left := filepath.Join(dir, "left")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: left, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
+	const start, name, shorter = "Start a launchd there, or name another", "Name the socket of a launchd", "Name a shorter path"
+	for _, test := range []struct{ path, timeout, code, problem, remedy string }{
+		{filepath.Join(dir, "missing"), "10s", codeConnection, "no such socket", start},
+		{filepath.Join(dir, "no", "folder"), "10s", codeConnection, "no such socket", start},
+		{left, "10s", codeConnection, left, start},
+		{file, "10s", codeConnection, "a file, not a socket", name},
+		{dir, "10s", codeConnection, "a folder, not a socket", name},
+		{filepath.Join(file, "below"), "10s", codeConnection, "below", name},
+		{"/" + strings.Repeat("x", 300), "10s", codeConnection, "301 bytes", shorter},
+		{filepath.Join(dir, strings.Repeat("x", 120)), "10s", codeConnection, "bytes", shorter},
+		{served, "1ns", codeTimeout, "the time is up", "longer with --timeout"},
+	} {
+		c := newCall(test.path)
+		if code := c.run("restart", jobLabel, "--timeout", test.timeout); code != exitFailed {
+			t.Errorf("%s: exit %d", test.path, code)
 		}
-		wantContains(t, c.oneLine(t), "HERMES_GW_LAUNCHD")
-		c = newCall(path)
-		c.run("restart", jobLabel, "--json")
-		if p := parseJSON(t, c.stdout.Bytes()); p.Error == nil || p.Error.Code != codeConnection || p.ExitCode != exitFailed {
-			t.Errorf("%s: %s", path, &c.stdout)
+		line := c.oneLine(t)
+		wantContains(t, line, test.path, test.problem, test.remedy)
+		for _, remedy := range []string{start, name, shorter} {
+			if remedy != test.remedy && strings.Contains(line, remedy) {
+				t.Errorf("advice for something else: %s", line)
+			}
+		}
+		if named := strings.Contains(line, "--launchd unix:PATH or HERMES_GW_LAUNCHD."); named != (test.code == codeConnection) {
+			t.Errorf("where to name a launchd: %s", line)
+		}
+		c = newCall(test.path)
+		c.run("restart", jobLabel, "--json", "--timeout", test.timeout)
+		if p := parseJSON(t, c.stdout.Bytes()); p.Error == nil || p.Error.Code != test.code || p.ExitCode != exitFailed {
+			t.Errorf("%s: %s", test.path, &c.stdout)
 		}
 	}
 }

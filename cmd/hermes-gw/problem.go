@@ -54,9 +54,6 @@ func problemCode(err error) string {
 	if _, ok := errors.AsType[*plistError](err); ok {
 		return codePlist
 	}
-	if _, ok := errors.AsType[*connectError](err); ok {
-		return codeConnection
-	}
 	for _, row := range []struct {
 		sentinel error
 		code     string
@@ -81,7 +78,7 @@ func problemCode(err error) string {
 	if unknown(err) {
 		return codeUnknown
 	}
-	if isConnection(err) {
+	if _, ok := errors.AsType[*connectError](err); ok || isConnection(err) {
 		return codeConnection
 	}
 	if errors.Is(err, fs.ErrPermission) {
