@@ -203,6 +203,46 @@ func TestBadServers(t *testing.T) {
 	}
 }
 
+// A launchd that answers is not said to be dead because a job does not move, nor the
+// other way round.
+func TestTimeoutAdvice(t *testing.T) {
+	const launchdDead, jobStuck = "Check that this launchd is alive", "launchd answers, but the job"
+	stuck := oneJob()
+	stuck.next = noSuchPID // a kickstart names the old process, for ever
+	lingers := func(r request) answer {
+		if r.routine == 801 {
+			return answer{reply: xpcDict()}
+		}
+		return oneJob().answers(r) // still loaded
+	}
+	for _, test := range []struct {
+		args, want, other string
+		reply             func(request) answer
+	}{
+		{"restart user/501/ai.hermes.gateway", jobStuck, launchdDead, stuck.answers},
+		{"restart ai.hermes.gateway", jobStuck, launchdDead, stuck.answers},
+		{"stop user/501/ai.hermes.gateway", jobStuck, launchdDead, lingers},
+		{"restart ai.hermes.gateway", launchdDead, jobStuck, oneJob().except(708, answer{hang: true})},
+		{"restart user/501/ai.hermes.gateway", launchdDead, jobStuck, oneJob().except(712, answer{hang: true})},
+		{"stop user/501/ai.hermes.gateway", launchdDead, jobStuck, oneJob().except(712, answer{hang: true})},
+		{"status user/501/ai.hermes.gateway", launchdDead, jobStuck, oneJob().except(708, answer{hang: true})},
+	} {
+		f := newFake(t, test.reply)
+		c := newCall(f.path)
+		if code := c.run(append([]string{"--json", "--timeout", "500ms"}, strings.Fields(test.args)...)...); code != exitFailed {
+			t.Errorf("%s: exit %d: %s", test.args, code, &c.stderr)
+		}
+		line := c.oneLine(t)
+		wantContains(t, line, test.want)
+		if strings.Contains(line, test.other) {
+			t.Errorf("%s: %s", test.args, line)
+		}
+		if e := parseJSON(t, c.stdout.Bytes()).Results[0].Error; e == nil || e.Code != codeTimeout {
+			t.Errorf("%s: %s", test.args, &c.stdout)
+		}
+	}
+}
+
 func TestNoServer(t *testing.T) {
 	dir, err := os.MkdirTemp("", "hgw")
 	if err != nil {

@@ -124,7 +124,10 @@ func remedy(err error, code string) string {
 		if unknown(err) {
 			return "Look with hermes-gw status; --timeout gives it longer."
 		}
-		return "Check that this launchd is alive, or give it longer with --timeout."
+		if _, silent := errors.AsType[*unanswered](err); silent {
+			return "Check that this launchd is alive, or give it longer with --timeout."
+		}
+		return "launchd answers, but the job takes longer or is stuck: look at its log, or give it at least its exit timeout with --timeout."
 	case codeUnknown:
 		return "Look with hermes-gw status."
 	case codeInterrupted:

@@ -112,7 +112,8 @@ func signalExit(s os.Signal) int {
 	return exitFailed
 }
 
-// gate is a transport that lets nothing out after an interruption but questions.
+// gate is a transport that lets nothing out after an interruption but questions. It marks
+// a request whose answer did not come in time as *unanswered.
 type gate struct {
 	xpc.Transport
 	interrupts *interrupts
@@ -124,8 +125,19 @@ func (g gate) Call(ctx context.Context, routine uint64, msg xpc.Dict) (xpc.Dict,
 			return nil, err
 		}
 	}
-	return g.Transport.Call(ctx, routine, msg)
+	reply, err := g.Transport.Call(ctx, routine, msg)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = &unanswered{err}
+	}
+	return reply, err
 }
+
+// unanswered tells a launchd that let the time run out from a wait for a job that did:
+// the end of that wait has no request to it.
+type unanswered struct{ err error }
+
+func (e *unanswered) Error() string { return e.err.Error() }
+func (e *unanswered) Unwrap() error { return e.err }
 
 // onlyAsks reports whether a routine (launchd-protocol.md section 2) changes
 // nothing: blame, print, attributes, enabled?, list, getenv and print domain. Any
