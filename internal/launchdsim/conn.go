@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,8 @@ type conn struct {
 	// waiting says since when the server waits for a request, in nanoseconds; 0 while
 	// it works on one.
 	waiting atomic.Int64
+	spoke   atomic.Bool // a whole request came
+	ending  atomic.Bool // no further request is read
 }
 
 // serve answers c in goroutines of its own.
@@ -43,7 +46,8 @@ func (s *Server) serve(raw *net.UnixConn) {
 		raw.Close()
 		return
 	}
-	if len(s.conns) >= s.limits.conns && !s.makeRoom() {
+	full := len(s.conns) >= s.limits.conns
+	if full && !s.makeRoom() {
 		s.mu.Unlock()
 		s.journal.logf("launchdsim", "Error", "connection refused: all %d are busy", s.limits.conns)
 		raw.Close()
@@ -57,7 +61,15 @@ func (s *Server) serve(raw *net.UnixConn) {
 	s.serving.Add(1)
 	s.mu.Unlock()
 	go c.loop()
+	if full {
+		// Those that were let in read what they were sent before the next one can take
+		// their place.
+		runtime.Gosched()
+	}
 }
+
+// keepFrame is the largest reply whose room an idle connection holds on to, in bytes.
+const keepFrame = 64 << 10
 
 func (c *conn) loop() {
 	defer func() {
@@ -68,8 +80,7 @@ func (c *conn) loop() {
 		c.s.serving.Done()
 	}()
 	var frame []byte
-	for {
-		c.waiting.Store(time.Now().UnixNano())
+	for !c.ending.Load() {
 		body, fds, err := c.c.ReadFrame()
 		c.waiting.Store(0)
 		if err != nil {
@@ -78,6 +89,7 @@ func (c *conn) loop() {
 			}
 			return
 		}
+		c.spoke.Store(true)
 		frame, err = c.exchange(frame[:0], body, fds)
 		// Whatever the message did not use, and what it did: nothing is kept.
 		xpcwire.CloseAll(fds)
@@ -85,6 +97,10 @@ func (c *conn) loop() {
 			c.s.journal.logf("launchdsim", "Error", "connection %d: %v", c.id, err)
 			return
 		}
+		if cap(frame) > keepFrame {
+			frame = nil
+		}
+		c.waiting.Store(time.Now().UnixNano())
 	}
 }
 
@@ -124,5 +140,17 @@ func (c *conn) write(frame []byte) error {
 	return c.c.WriteFrame(frame, nil)
 }
 
-// shut wakes the loop: what it reads or writes now fails.
+// shut ends c at once.
 func (c *conn) shut() { c.c.Close() }
+
+// finish ends c, after the reply if it works on one: that is to be written soon.
+func (c *conn) finish() {
+	if c.waiting.Load() != 0 {
+		c.shut()
+		return
+	}
+	const soon = time.Second
+	c.ending.Store(true)
+	c.c.SetReadDeadline(time.Now())
+	c.c.SetWriteDeadline(time.Now().Add(soon))
+}

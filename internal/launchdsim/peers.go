@@ -10,9 +10,10 @@ import (
 // server's uid or is root, so it could kill the server outright: these are no wall
 // against an enemy.
 type limits struct {
-	// conns is how many connections there are at once. One more takes the place of the
-	// one that the server has been waiting for the longest, for a request or the rest of
-	// one. It is refused when all of them wait for an answer.
+	// conns is how many connections there are at once. One more takes the place of one
+	// from which the server waits for a request, or the rest of one: of those that never
+	// sent any if there are such, the one it has waited for the longest. It is refused
+	// when all of them wait for an answer.
 	conns int
 	// frame is how long a request may take to arrive, from its first byte on.
 	frame time.Duration
@@ -33,22 +34,25 @@ func defaultLimits() limits {
 	return l
 }
 
-// makeRoom closes the connection that has been waited for the longest, and reports
+// makeRoom closes the connection that is the least loss, see limits, and reports
 // whether there is one. It is called with the lock held.
 func (s *Server) makeRoom() bool {
-	var oldest *conn
-	since := int64(0)
+	var loss *conn
+	var since int64
 	for c := range s.conns {
-		if w := c.waiting.Load(); w != 0 && (oldest == nil || w < since) {
-			oldest, since = c, w
+		w := c.waiting.Load()
+		switch {
+		case w == 0:
+		case loss == nil, loss.spoke.Load() && !c.spoke.Load(), loss.spoke.Load() == c.spoke.Load() && w < since:
+			loss, since = c, w
 		}
 	}
-	if oldest == nil {
+	if loss == nil {
 		return false
 	}
-	s.journal.logf("launchdsim", "Error", "connection %d is closed to make room for another", oldest.id)
+	s.journal.logf("launchdsim", "Error", "connection %d is closed to make room for another", loss.id)
 	// Its goroutine would take it out, too, but maybe not before the next one comes.
-	delete(s.conns, oldest)
-	oldest.shut()
+	delete(s.conns, loss)
+	loss.shut()
 	return true
 }
