@@ -141,7 +141,7 @@ func (t Target) check() error {
 // SyntaxError says that a target, a domain or a label is malformed. Nothing was
 // sent to launchd.
 type SyntaxError struct {
-	What    string // "target", "domain" or "label"
+	What    string // "target", "domain", "label", "user id" or "launchd address"
 	Input   string
 	Problem string // "has no label"
 	Example string // a correct one

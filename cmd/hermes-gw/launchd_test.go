@@ -34,6 +34,17 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// A loaded job can be disabled: it is restarted, and the user hears of it.
+func TestRestartOfADisabledJob(t *testing.T) {
+	f := newFake(t, oneJob().except(811, answer{reply: xpc.Dict{"loaded": true, "enabled": false}}))
+	c := newCall(f.path)
+	if code := c.run("restart", jobLabel); code != exitOK {
+		t.Fatalf("exit %d: %s", code, &c.stderr)
+	}
+	wantContains(t, c.stdout.String(), "restarted user/501/ai.hermes.gateway")
+	wantContains(t, c.stderr.String(), "disabled", "enable user/501/ai.hermes.gateway")
+}
+
 func TestRestartJSON(t *testing.T) {
 	f := newFake(t, oneJob().answers)
 	c := newCall(f.path)
