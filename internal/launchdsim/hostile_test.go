@@ -38,6 +38,7 @@ type siege struct {
 	log *lockedBuffer
 }
 
+// lockedBuffer keeps the end of what is written to it.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -46,6 +47,9 @@ type lockedBuffer struct {
 func (l *lockedBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.b.Len() > 1<<18 {
+		l.b.Reset()
+	}
 	return l.b.Write(p)
 }
 
