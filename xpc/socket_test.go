@@ -184,15 +184,18 @@ func TestSocketErrors(t *testing.T) {
 		},
 		3: func(r testRequest) { r.reply(Dict{"error": int64(0)}) },
 	}
-	server := serve(t, func(r testRequest) bool { answers[r.Routine](r); return true })
-	s := server.dial(t)
-	for _, code := range []int32{int32(EPIPE), int32(BadResponse)} {
-		answers[4] = func(r testRequest) {
-			frame, _, _ := xpcwire.AppendReply[Dict](nil, xpcwire.Reply{Code: code, Magic: r.Magic}, nil)
+	transport := map[uint64]Errno{4: EPIPE, 5: BadResponse}
+	for routine, code := range transport {
+		answers[routine] = func(r testRequest) {
+			frame, _, _ := xpcwire.AppendReply[Dict](nil, xpcwire.Reply{Code: int32(code), Magic: r.Magic}, nil)
 			r.conn.WriteFrame(frame, nil)
 		}
-		_, err := s.Call(t.Context(), 4, Dict{})
-		if unknown, is := errors.AsType[*UnknownOutcome](err); !is || unknown.Err != Errno(code) {
+	}
+	server := serve(t, func(r testRequest) bool { answers[r.Routine](r); return true })
+	s := server.dial(t)
+	for routine, code := range transport {
+		_, err := s.Call(t.Context(), routine, Dict{})
+		if unknown, is := errors.AsType[*UnknownOutcome](err); !is || unknown.Err != code {
 			t.Errorf("transport error %d gave %v: whether it was carried out is not known", code, err)
 		}
 	}
