@@ -84,6 +84,8 @@ func (s *siege) during(name string, attack func(t *testing.T)) {
 		base := quiet()
 		var answers atomic.Int64
 		stop := make(chan struct{})
+		end := sync.OnceFunc(func() { close(stop) })
+		defer end() // an attack may end the test
 		good := make(chan error, 1)
 		go func() {
 			good <- func() error {
@@ -117,7 +119,7 @@ func (s *siege) during(name string, attack func(t *testing.T)) {
 		for before := answers.Load(); answers.Load() < before+2 && len(good) == 0; {
 			runtime.Gosched()
 		}
-		close(stop)
+		end()
 		if err := <-good; err != nil {
 			t.Errorf("the good client: %v", err)
 		}
@@ -188,7 +190,7 @@ func over(t *testing.T, c *client, what string) {
 	t.Helper()
 	c.c.SetReadDeadline(time.Now().Add(patience))
 	if n, err := c.c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("%s: %d bytes, %v; want the end of the connection", what, n, err)
+		t.Fatalf("%s: %d bytes, %v; want the end of the connection", what, n, err)
 	}
 	c.c.Close()
 }
@@ -874,6 +876,10 @@ func TestOutOfDescriptors(t *testing.T) {
 		}
 	}
 	// The last of them is served, the others made room for it.
+	waits := unix.NsecToTimeval(int64(patience))
+	if err := unix.SetsockoptTimeval(sockets[len(sockets)-1], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &waits); err != nil {
+		t.Fatal(err)
+	}
 	last := os.NewFile(uintptr(sockets[len(sockets)-1]), "socket")
 	if _, err := last.Write(frameOf(t, 811, gui(dict{"name": "good"}))); err != nil {
 		t.Fatal(err)
