@@ -95,6 +95,7 @@ func TestScale(t *testing.T) {
 	slow := f.dial()
 	slow.send(702, gui(dict{"name": "stubborn", "kill": true, "unthrottle": true}))
 	f.waitState(mark, "stubborn", sigtermed)
+	waiting, _ := f.wait(mark, "the request", func(e Event) bool { return e.Kind == "request" && e.Label == "stubborn" })
 
 	begin = time.Now()
 	var connected, done sync.WaitGroup
@@ -131,7 +132,7 @@ func TestScale(t *testing.T) {
 	f.mu.Lock()
 	for _, e := range f.events[mark:] {
 		switch {
-		case e.Kind == "reply" && e.Label == "stubborn" && e.Routine == 702:
+		case e.Kind == "reply" && e.ID == waiting.ID:
 			t.Errorf("the request that waits was answered: %+v", e)
 		case e.Kind == "reply":
 			replies++
