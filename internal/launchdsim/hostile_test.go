@@ -731,8 +731,8 @@ func crowd(t *testing.T, s *siege, n int) {
 	if served > s.limits.conns {
 		t.Errorf("the server holds %d connections, more than %d", served, s.limits.conns)
 	}
-	if n > s.limits.conns {
-		over(t, open[1], "the oldest connection") // has not begun a request
+	if atOnce > s.limits.conns {
+		over(t, open[n%atOnce], "the oldest connection")
 	}
 }
 
