@@ -95,27 +95,31 @@ func interruptible(cancel context.CancelCauseFunc) {
 			cancel(interruption{s.(syscall.Signal)})
 		}
 	}()
+	// Looked up now: once it has ended, the parent is another process.
+	gone := goCommand()
 	go func() {
-		if goCommandGone() {
+		if gone() {
 			cancel(interruption{syscall.SIGHUP})
 		}
 	}()
 }
 
-// goCommandGone waits for the end of the `go run` that runs this program. It does
-// not pass signals on, so its end is how one that was meant for us arrives. It
-// returns false at once if this is not `go run`.
-func goCommandGone() bool {
+// goCommand looks up the `go run` that runs this program, and returns a function that
+// waits for its end. It does not pass signals on, so its end is how one that was meant
+// for us arrives. The function returns false at once if this is not `go run`.
+func goCommand() (gone func() bool) {
 	exe, err := os.Executable()
 	if err != nil || !strings.Contains(filepath.Dir(exe), "go-build") {
-		return false
+		return func() bool { return false }
 	}
 	parent, err := proc.Open(os.Getppid())
-	if err != nil {
-		return errors.Is(err, proc.ErrGone)
+	return func() bool {
+		if err != nil {
+			return errors.Is(err, proc.ErrGone)
+		}
+		defer parent.Close()
+		return parent.Wait(context.Background()) == nil
 	}
-	defer parent.Close()
-	return parent.Wait(context.Background()) == nil
 }
 
 // output prints for a reader that may go away.
