@@ -51,8 +51,15 @@ func play(ctx context.Context, cancel context.CancelCauseFunc, out *output, c *c
 		return err
 	}
 	d := &demo{claims: c, out: out, paths: layOut(top)}
+	interrupted := ctx.Done()
 	defer func() {
 		if err != nil || len(c.failed) > 0 {
+			// What made a step fail, such as the end of the embedded launchd, may be noticed
+			// a moment after what the step saw of it.
+			select {
+			case <-interrupted:
+			case <-time.After(500 * time.Millisecond):
+			}
 			d.logs(os.Stderr)
 		}
 		if ended := d.cleanUp(); err == nil {
