@@ -10,7 +10,8 @@ import (
 // What errors of launchd mean, for errors.Is. Each stands for the numbers in its
 // comment (launchd-protocol.md section 5).
 var (
-	// ErrNotLoaded: no such job in that domain. 113; from a bootout also 3.
+	// ErrNotLoaded: no such job in that domain. 113; from a bootout, start, stop or remove
+	// also 3.
 	ErrNotLoaded = errors.New("the job is not loaded")
 	// ErrNoDomain: that domain does not exist, mostly for want of a graphical
 	// login. 112, 125.
@@ -33,6 +34,9 @@ const (
 	opBootstrap = "bootstrap"
 	opBootout   = "bootout"
 	opKill      = "kill"
+	opStart     = "start"
+	opStop      = "stop"
+	opRemove    = "remove"
 )
 
 // Error says that launchd refused a request.
@@ -62,7 +66,7 @@ func (e *Error) Is(target error) bool {
 	case xpc.NoSuchService:
 		return target == ErrNotLoaded
 	case xpc.ESRCH:
-		return target == ErrNotLoaded && e.Op == opBootout
+		return target == ErrNotLoaded && (e.Op == opBootout || e.Op == opStart || e.Op == opStop || e.Op == opRemove)
 	case xpc.NoSuchDomain, xpc.DomainUnsupported:
 		return target == ErrNoDomain
 	case xpc.ServiceDisabled:

@@ -77,3 +77,9 @@ func isRefusal(err error) bool {
 	_, ok := errors.AsType[*Error](err)
 	return ok
 }
+
+// isCode tells one refusal of launchd from others.
+func isCode(err error, code xpc.Errno) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Code == code
+}

@@ -13,17 +13,23 @@ import (
 type Job struct {
 	Target         Target
 	PID            int            // 0 when it is not running
-	State          string         // print: "running", "not running", "spawn scheduled", "xpcproxy", "SIGTERMed", ...
+	State          State          // print
 	Type           string         // print: "LaunchAgent", "LaunchDaemon", "Submitted", ...
 	Path           string         // both: the plist that launchd read
 	Program        string         // both
 	Arguments      []string       // print: argv
 	Runs           *int           // print: spawns since it was loaded
-	LastExit       string         // print, in launchd's words: "0", "(never exited)", "78: EX_CONFIG", "Terminated: 15"
+	LastExit       Exit           // print
 	MinimumRuntime *time.Duration // print: ThrottleInterval; whole seconds
 	ExitTimeout    *time.Duration // print: from SIGTERM to SIGKILL; whole seconds, 0 is for ever
 	KeepAlive      *bool          // both
 	RunAtLoad      *bool          // both
+	// SpawnIn is the time until launchd starts the job, when a text tells it; only with
+	// StateSpawnScheduled. launchctl print does not show it on the systems known.
+	SpawnIn *time.Duration
+	// Disabled says whether the label is disabled (811): it can run, but not be loaded
+	// again.
+	Disabled *bool
 }
 
 // Running reports whether the job has a process.
@@ -68,17 +74,33 @@ func (c *Client) Inspect(ctx context.Context, t Target) (Job, error) {
 	return j, err
 }
 
-func (c *Client) attributes(ctx context.Context, t Target) (Job, error) {
+// Attributes returns launchd's dictionary about a job as it is (712): label, path, program
+// and bundle-id (string), pid and jp-priority (int64), keep-alive and run-at-load (bool)
+// and whatever else this launchd has. [Client.Job] reads it.
+//
+// The request holds type, handle and name; the reply attrs.
+// Errors: [ErrNotLoaded], [ErrNoDomain], 1.
+// Source: launchd-protocol.md 2.1, from launchd's dispatcher and libxpc's
+// xpc_connection_copy_attrs.
+func (c *Client) Attributes(ctx context.Context, t Target) (xpc.Dict, error) {
 	if err := t.check(); err != nil {
-		return Job{}, err
+		return nil, err
 	}
 	reply, err := c.call(ctx, "attributes", t, routineAttributes, t.dict())
 	if err != nil {
-		return Job{}, err
+		return nil, err
 	}
 	attrs, ok := reply.Dict("attrs")
 	if !ok {
-		return Job{}, &Error{Op: "attributes", Target: t.String(), Code: xpc.BadResponse}
+		return nil, &Error{Op: "attributes", Target: t.String(), Code: xpc.BadResponse}
+	}
+	return attrs, nil
+}
+
+func (c *Client) attributes(ctx context.Context, t Target) (Job, error) {
+	attrs, err := c.Attributes(ctx, t)
+	if err != nil {
+		return Job{}, err
 	}
 	j := Job{Target: t, PID: pidOf(attrs)}
 	j.Path, _ = attrs.String("path")

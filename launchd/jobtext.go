@@ -40,13 +40,16 @@ func parseJob(t Target, text string) (j Job, sound bool) {
 	}
 
 	j.Target = t
-	j.State = fields["state"]
+	if j.State = State(fields["state"]); j.State == "spawned" {
+		j.State = StateXPCProxy
+	}
 	j.Type = fields["type"]
 	j.Path = fields["path"]
 	j.Program = fields["program"]
-	j.LastExit = fields["last exit code"]
-	if j.LastExit == "" {
-		j.LastExit = fields["last terminating signal"]
+	if s := fields["last exit code"]; s != "" {
+		j.LastExit = exitCodeWords(s)
+	} else if s := fields["last terminating signal"]; s != "" {
+		j.LastExit = exitSignalWords(s)
 	}
 	if n, ok := count(fields["runs"]); ok {
 		j.Runs = &n
@@ -64,7 +67,7 @@ func parseJob(t Target, text string) (j Job, sound bool) {
 		}
 	}
 	pid, _ := count(fields["pid"])
-	contradiction := forged["pid"] || forged["state"] || pid > 0 && (j.State == "not running" || j.State == "spawn scheduled")
+	contradiction := forged["pid"] || forged["state"] || pid > 0 && (j.State == StateNotRunning || j.State == StateSpawnScheduled)
 	if !contradiction {
 		j.PID = pid
 	}

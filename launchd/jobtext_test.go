@@ -57,7 +57,7 @@ func TestParseJob(t *testing.T) {
 	want := Job{
 		Target: target, PID: 1486, State: "running", Type: "LaunchAgent",
 		Path: "/Users/u/Library/LaunchAgents/ai.hermes.gateway.plist", Program: "/bin/sh",
-		Arguments: []string{"/bin/sh", "-c", "exec hermes gateway run"}, Runs: ptr(3), LastExit: "(never exited)",
+		Arguments: []string{"/bin/sh", "-c", "exec hermes gateway run"}, Runs: ptr(3), LastExit: Exit{Kind: ExitNever},
 		MinimumRuntime: ptr(10 * time.Second), ExitTimeout: ptr(5 * time.Second), KeepAlive: ptr(true), RunAtLoad: ptr(true),
 	}
 	if !sound || !reflect.DeepEqual(got, want) {
@@ -67,7 +67,7 @@ func TestParseJob(t *testing.T) {
 
 func TestParseJobAbsentIsNotZero(t *testing.T) {
 	got, sound := parseJob(target, "com.wazuh.agent = {\n\tstate = not running\n\tlast terminating signal = Terminated: 15\n\texit timeout = 0\n\truns = many\n}\n")
-	want := Job{Target: target, State: "not running", LastExit: "Terminated: 15", ExitTimeout: ptr(time.Duration(0))}
+	want := Job{Target: target, State: "not running", LastExit: Exit{Kind: ExitSignaled, Signal: 15}, ExitTimeout: ptr(time.Duration(0))}
 	if !sound || !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v, %v\nwant %+v", got, sound, want)
 	}
@@ -135,14 +135,14 @@ const domainText = `gui/501 = {
 func TestParseServices(t *testing.T) {
 	got, err := parseServices(domainText)
 	want := []ListEntry{
-		{"net.jwpconsulting.postgresql", 887, 0, "-"},
-		{"com.example.broken", 0, 78, ""},
-		{"com.example.killed", 0, -9, ""},
-		{"com.example.clean-exit", 0, 0, ""},
-		{"com.example.helperd", 4242, 0, "(pe)"},
-		{"com.example.constructiond", 0, 0, "(jt)"},
-		{"application.com.apple.RemoteDesktop.53958277.53958923", 97811, 0, "-"},
-		{"with a space", 0, 0, ""},
+		{"net.jwpconsulting.postgresql", 887, Exit{Kind: ExitNever}},
+		{"com.example.broken", 0, Exit{Kind: ExitCode, Code: 78}},
+		{"com.example.killed", 0, Exit{Kind: ExitSignaled, Signal: 9}},
+		{"com.example.clean-exit", 0, Exit{Kind: ExitCode}},
+		{"com.example.helperd", 4242, Exit{Words: "(pe)"}},
+		{"com.example.constructiond", 0, Exit{Words: "(jt)"}},
+		{"application.com.apple.RemoteDesktop.53958277.53958923", 97811, Exit{Kind: ExitNever}},
+		{"with a space", 0, Exit{Kind: ExitCode}},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
@@ -179,12 +179,13 @@ func TestParseServicesBroken(t *testing.T) {
 }
 
 func TestExitStatus(t *testing.T) {
-	for raw, want := range map[int64]ListEntry{
-		0: {}, 15: {Status: -15}, 9: {Status: -9}, 0x86: {Status: -6}, 3840: {Status: 15}, 0xff00: {Status: 255},
-		0x7f: {StatusWord: "?"}, 0x7fff: {StatusWord: "?"}, -1: {StatusWord: "?"}, 1 << 40: {StatusWord: "?"},
+	for raw, want := range map[int64]Exit{
+		0: {Kind: ExitCode}, 15: {Kind: ExitSignaled, Signal: 15}, 0x86: {Kind: ExitSignaled, Signal: 6},
+		3840: {Kind: ExitCode, Code: 15}, 0xff00: {Kind: ExitCode, Code: 255},
+		0x7f: {Words: "?"}, 0x7fff: {Words: "?"}, -1: {Words: "?"}, 1 << 40: {Words: "?"},
 	} {
-		if status, word := exitStatus(raw); status != want.Status || word != want.StatusWord {
-			t.Errorf("%#x: %d %q", raw, status, word)
+		if got := exitStatus(raw); got != want {
+			t.Errorf("%#x: %+v", raw, got)
 		}
 	}
 }
@@ -196,7 +197,7 @@ func FuzzParseText(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		list, err := parseServices(text)
 		for _, e := range list {
-			if err != nil || e.Label == "" || e.PID < 0 || e.Status != 0 && e.StatusWord != "" {
+			if err != nil || e.Label == "" || e.PID < 0 {
 				t.Errorf("%+v, %v", e, err)
 			}
 		}

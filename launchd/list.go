@@ -14,12 +14,9 @@ import (
 type ListEntry struct {
 	Label string
 	PID   int // 0 when it is not running
-	// Status is how the last process ended: its exit code, or the number of the signal
-	// (Darwin's) as a negative number. 0 when StatusWord is set.
-	Status int
-	// StatusWord stands where launchd had no number: "-" (never exited), "(pe)",
-	// "(jt)" and others whose meaning is not documented.
-	StatusWord string
+	// LastExit is how its last process ended. The list does not tell what its words in
+	// parentheses mean, "(pe)" and "(jt)" among them: they are in Words.
+	LastExit Exit
 }
 
 // List lists the jobs of a domain, in launchd's order, from the services block of its
@@ -43,7 +40,8 @@ func (c *Client) List(ctx context.Context, d Domain) ([]ListEntry, error) {
 // label (815). Over ssh that is not the graphical session.
 //
 // The request holds type 7 and handle 0; the reply services, a dictionary from each
-// label to pid (int64, 0 if none) and status (int64, as wait(2) gives it).
+// label to pid (int64, 0 if none) and status (int64, as wait(2) gives it; 0 also for a
+// job that never exited).
 // Errors: [ErrNoDomain], 1.
 // Sources: launchk (list_all); launchd-protocol.md 6.4.
 func (c *Client) ListOwn(ctx context.Context) ([]ListEntry, error) {
@@ -61,31 +59,12 @@ func (c *Client) ListOwn(ctx context.Context) ([]ListEntry, error) {
 		row, _ := v.(xpc.Dict)
 		e := ListEntry{Label: label, PID: pidOf(row)}
 		if raw, ok := row.Int64("status"); ok {
-			e.Status, e.StatusWord = exitStatus(raw)
-		} else {
-			e.StatusWord = "-"
+			e.LastExit = exitStatus(raw)
 		}
 		list = append(list, e)
 	}
 	slices.SortFunc(list, func(a, b ListEntry) int { return strings.Compare(a.Label, b.Label) })
 	return list, nil
-}
-
-type ownName struct{}
-
-func (ownName) String() string { return "own domain" }
-
-// exitStatus takes a status of wait(2) apart, by Darwin's layout (sys/wait.h), which is
-// Linux's too: the signal in the low 7 bits, else the exit code in the next 8.
-func exitStatus(raw int64) (status int, word string) {
-	signal := int(raw & 0x7f)
-	switch {
-	case raw < 0 || raw > 0xffff || signal == 0x7f:
-		return 0, "?" // launchd has special values above these, of unknown meaning
-	case signal != 0:
-		return -signal, ""
-	}
-	return int(raw >> 8), ""
 }
 
 // parseServices reads the rows of the services block of a domain's print text. The
@@ -139,11 +118,7 @@ func parseService(line string) (ListEntry, bool) {
 		}
 		e.PID = int(n)
 	}
-	if n, err := strconv.ParseInt(status, 10, 32); err == nil {
-		e.Status = int(n)
-	} else {
-		e.StatusWord = status
-	}
+	e.LastExit = rowStatus(status)
 	return e, true
 }
 

@@ -34,10 +34,37 @@ func (c *Client) Print(ctx context.Context, t Target) (string, error) {
 //
 // Sources: Procursus launchctl, print.c; launchk.
 func (c *Client) PrintDomain(ctx context.Context, d Domain) (string, error) {
+	return c.printDomain(ctx, d, "")
+}
+
+// PrintDisabled returns the block of [Client.PrintDomain] that tells which labels are
+// enabled or disabled (828 with disabled, a bool). [Client.Overrides] reads it.
+//
+// Errors: as [Client.PrintDomain].
+// Sources: Procursus launchctl, print.c (print-disabled).
+func (c *Client) PrintDisabled(ctx context.Context, d Domain) (string, error) {
+	return c.printDomain(ctx, d, "disabled")
+}
+
+// Version returns the line in which launchd names itself (828 of the system domain with
+// version, a bool).
+//
+// Errors: as [Client.PrintDomain].
+// Sources: Procursus launchctl, version.c.
+func (c *Client) Version(ctx context.Context) (string, error) {
+	text, err := c.printDomain(ctx, System(), "version")
+	return strings.TrimSpace(text), err
+}
+
+func (c *Client) printDomain(ctx context.Context, d Domain, part string) (string, error) {
 	if err := d.check(); err != nil {
 		return "", err
 	}
-	return c.text(ctx, d, routinePrintDomain, d.dict())
+	msg := d.dict()
+	if part != "" {
+		msg[part] = true
+	}
+	return c.text(ctx, d, routinePrintDomain, msg)
 }
 
 func (c *Client) text(ctx context.Context, what fmt.Stringer, routine uint64, msg xpc.Dict) (string, error) {

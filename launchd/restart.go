@@ -233,7 +233,7 @@ func (r *restart) replace(ctx context.Context) error {
 			return renamed("restart", lookErr)
 		}
 		switch {
-		case r.replaced(j.PID) && !stopping(j.State):
+		case r.replaced(j.PID) && !j.State.Stopping():
 			return r.success(j.PID, MethodObserved, OutcomeAlreadyRestarting)
 		case e.Code == xpc.EALREADY, r.replaced(j.PID):
 			if r.replaced(j.PID) { // it is someone else's process that is being stopped
@@ -313,10 +313,11 @@ func (r *restart) goneAgain(ctx context.Context, pid int) error {
 }
 
 func lastExit(j Job) string {
-	if j.LastExit == "" {
+	last := j.LastExit.String()
+	if last == "" {
 		return ""
 	}
-	return fmt.Sprintf(" (last exit: %s)", clip(j.LastExit))
+	return fmt.Sprintf(" (last exit: %s)", clip(last))
 }
 
 // watch reads the job until it has another process than the old one. patience of 0 has

@@ -6,6 +6,7 @@ package launchd
 // launchd-protocol.md section 2 cites.
 const (
 	routineKickstart    = 702
+	routineBlame        = 707
 	routinePrintService = 708
 	routineAttributes   = 712
 	routineBootstrap    = 800
@@ -14,6 +15,11 @@ const (
 	routineDisable      = 809
 	routineEnabled      = 811
 	routineKill         = 812
+	routineStart        = 813
+	routineStop         = 814
 	routineList         = 815
+	routineRemove       = 816
+	routineSetenv       = 819
+	routineGetenv       = 820
 	routinePrintDomain  = 828
 )

@@ -240,7 +240,7 @@ func TestSimVerbs(t *testing.T) {
 	j, err = e.Inspect(ctx, a)
 	if err != nil || j.PID != second || j.State != "running" || j.Program != "/bin/sh" || j.Path != e.dir+"/a.plist" || *j.Runs != 2 ||
 		*j.ExitTimeout != 5*time.Second || *j.MinimumRuntime != 10*time.Second || !slices.Equal(j.Arguments, []string{"/bin/sh", "-c", sleeper}) ||
-		j.LastExit != "Terminated: 15" || j.Type != "LaunchAgent" {
+		j.LastExit != (Exit{Kind: ExitSignaled, Signal: 15}) || j.Type != "LaunchAgent" {
 		t.Errorf("%+v, %v", j, err)
 	}
 	_, err = e.Job(ctx, none)
@@ -270,11 +270,11 @@ func TestSimVerbs(t *testing.T) {
 	}
 	e.state(from, "b", "not running")
 	c := e.load("c", sleeper, "")
-	want := []ListEntry{{"a", second, -15, ""}, {"b", 0, 3, ""}, {"c", 0, 0, "-"}}
+	want := []ListEntry{{"a", second, Exit{Kind: ExitSignaled, Signal: 15}}, {"b", 0, Exit{Kind: ExitCode, Code: 3}}, {"c", 0, Exit{Kind: ExitNever}}}
 	if list, err := e.List(ctx, gui); err != nil || !slices.Equal(list, want) {
 		t.Errorf("%+v, %v", list, err)
 	}
-	want[2].StatusWord = "" // 815 has a number there
+	want[2].LastExit = Exit{Kind: ExitCode} // 815 has a number there
 	if list, err := e.ListOwn(ctx); err != nil || !slices.Equal(list, want) {
 		t.Errorf("%+v, %v", list, err)
 	}

@@ -61,7 +61,7 @@ func (s *start) do(ctx context.Context, path string) error {
 		s.res.Warnings = append(s.res.Warnings, fmt.Sprintf(disabledWarning, s.t))
 	}
 	s.job = j
-	if stopping(j.State) {
+	if j.State.Stopping() {
 		s.from(j.PID)
 	}
 	pid, err := s.resume(ctx)
@@ -77,12 +77,6 @@ func (s *start) do(ctx context.Context, path string) error {
 	s.res.PID = pid
 	s.res.WasRunning = pid > 0 && pid == j.PID
 	return err
-}
-
-// stopping reports whether a job's process has been told to exit: the states of
-// launchd-protocol.md 6.1.
-func stopping(state string) bool {
-	return state == "SIGTERMed" || state == "SIGKILLed" || state == "languishing" || state == "exited"
 }
 
 func (s *start) load(ctx context.Context, path string) error {
@@ -162,7 +156,7 @@ func (x *change) stop(ctx context.Context, res *StopResult) error {
 			return nil
 		case err != nil:
 			return renamed(x.op, err)
-		case x.old.PID > 0 && x.replaced(j.PID) && !stopping(j.State):
+		case x.old.PID > 0 && x.replaced(j.PID) && !j.State.Stopping():
 			return fmt.Errorf("stop %s: it was unloaded, but someone loaded it again: it runs as process %d", x.t, j.PID)
 		}
 		if err := wait.sleep(ctx); err != nil {

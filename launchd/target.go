@@ -151,10 +151,10 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("%s %q %s; expected something like %s", e.What, e.Input, e.Problem, e.Example)
 }
 
-// ParseDomain reads a domain as launchctl writes it. It is strict where launchctl
+// ParseDomainTarget reads a domain as launchctl writes it. It is strict where launchctl
 // guesses: numbers are plain decimal without sign or leading zeros, and nothing
 // may follow. The error is a *[SyntaxError].
-func ParseDomain(s string) (Domain, error) {
+func ParseDomainTarget(s string) (Domain, error) {
 	d, rest, problem := cutDomain(s)
 	if problem == "" && rest != "" {
 		problem = "has more than a domain"
@@ -169,7 +169,7 @@ func ParseDomain(s string) (Domain, error) {
 }
 
 // ParseTarget reads a target as launchctl writes it, with the strictness of
-// [ParseDomain]. A label is valid UTF-8 without control characters and slashes:
+// [ParseDomainTarget]. A label is valid UTF-8 without control characters and slashes:
 // launchctl cuts what it gets at each slash (Procursus launchctl, xpc_helper.c),
 // so a label with one cannot be addressed. The error is a *[SyntaxError].
 func ParseTarget(s string) (Target, error) {
@@ -278,9 +278,9 @@ func (d Domain) MarshalText() ([]byte, error) {
 	return []byte(d.String()), nil
 }
 
-// UnmarshalText implements [encoding.TextUnmarshaler] by [ParseDomain].
+// UnmarshalText implements [encoding.TextUnmarshaler] by [ParseDomainTarget].
 func (d *Domain) UnmarshalText(text []byte) error {
-	v, err := ParseDomain(string(text))
+	v, err := ParseDomainTarget(string(text))
 	if err == nil {
 		*d = v
 	}

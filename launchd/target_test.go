@@ -92,22 +92,22 @@ func TestParseTargetMalformed(t *testing.T) {
 
 func TestParseDomain(t *testing.T) {
 	for _, in := range []string{"system", "gui/501", "user/0", "login/7", "session/7", "pid/1"} {
-		d, err := ParseDomain(in)
+		d, err := ParseDomainTarget(in)
 		if err != nil || d.String() != in || d.IsZero() {
-			t.Errorf("ParseDomain(%q) = %v, %v", in, d, err)
+			t.Errorf("ParseDomainTarget(%q) = %v, %v", in, d, err)
 		}
 	}
 	for in, want := range map[string]string{
 		"": "is empty", "system/": "ends with a slash", "gui/501/": "ends with a slash", "gui/501/x": "more than a domain",
 		"system/x": "more than a domain", "gui": "is missing", "gui/01": "leading zero", "invalid domain": "names no domain",
 	} {
-		d, err := ParseDomain(in)
+		d, err := ParseDomainTarget(in)
 		var syntax *SyntaxError
 		if !errors.As(err, &syntax) || !d.IsZero() || !strings.Contains(err.Error(), want) {
-			t.Errorf("ParseDomain(%q) = %v, %v; want it to say %q", in, d, err, want)
+			t.Errorf("ParseDomainTarget(%q) = %v, %v; want it to say %q", in, d, err, want)
 			continue
 		}
-		if _, err := ParseDomain(syntax.Example); err != nil {
+		if _, err := ParseDomainTarget(syntax.Example); err != nil {
 			t.Errorf("the example for %q does not parse: %v", in, err)
 		}
 	}
@@ -174,11 +174,11 @@ func FuzzParseTarget(f *testing.F) {
 			if err != nil || again != target {
 				t.Errorf("%q parsed again as %v, %v", s, again, err)
 			}
-			if d, err := ParseDomain(strings.TrimSuffix(s, "/"+target.Label)); err != nil || d != target.Domain {
+			if d, err := ParseDomainTarget(strings.TrimSuffix(s, "/"+target.Label)); err != nil || d != target.Domain {
 				t.Errorf("domain of %q: %v, %v", s, d, err)
 			}
 		}
-		if _, err := ParseDomain(s); err == nil && target != (Target{}) {
+		if _, err := ParseDomainTarget(s); err == nil && target != (Target{}) {
 			t.Errorf("%q is a domain and a target", s)
 		}
 	})

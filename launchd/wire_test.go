@@ -156,7 +156,7 @@ func TestReplies(t *testing.T) {
 		"c": xpc.Dict{}, "d": "nonsense",
 	}}, nil)
 	list, err := c.ListOwn(ctx)
-	if wantList := []ListEntry{{"a", 12, -15, ""}, {"b", 0, 15, ""}, {"c", 0, 0, "-"}, {"d", 0, 0, "-"}}; err != nil || !reflect.DeepEqual(list, wantList) {
+	if wantList := []ListEntry{{"a", 12, Exit{Kind: ExitSignaled, Signal: 15}}, {"b", 0, Exit{Kind: ExitCode, Code: 15}}, {"c", 0, Exit{}}, {"d", 0, Exit{}}}; err != nil || !reflect.DeepEqual(list, wantList) {
 		t.Errorf("%+v, %v", list, err)
 	}
 }
@@ -404,7 +404,7 @@ func TestFind(t *testing.T) {
 
 // Darwin's numbers, from xnu's bsd/sys/signal.h, against this system's names.
 func TestSignalNumbers(t *testing.T) {
-	for sig, want := range map[syscall.Signal]int{
+	for sig, want := range map[syscall.Signal]Signal{
 		syscall.SIGHUP: 1, syscall.SIGKILL: 9, syscall.SIGBUS: 10, syscall.SIGSYS: 12, syscall.SIGTERM: 15, syscall.SIGURG: 16,
 		syscall.SIGSTOP: 17, syscall.SIGTSTP: 18, syscall.SIGCONT: 19, syscall.SIGCHLD: 20, syscall.SIGIO: 23,
 		syscall.SIGUSR1: 30, syscall.SIGUSR2: 31,
@@ -413,7 +413,7 @@ func TestSignalNumbers(t *testing.T) {
 			t.Errorf("%v: %d, %v; want %d", sig, n, ok, want)
 		}
 	}
-	seen := map[int]bool{}
+	seen := map[Signal]bool{}
 	for _, n := range darwinSignals {
 		if n < 1 || n > 31 || seen[n] {
 			t.Errorf("%d stands there twice or is out of range", n)

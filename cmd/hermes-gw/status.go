@@ -40,7 +40,7 @@ func (r *jobResult) state() string {
 	case r.err != nil:
 		return string(outcomeOf(r.err))
 	case r.job.State != "":
-		return r.job.State
+		return string(r.job.State)
 	case r.job.Running():
 		return "running"
 	}
@@ -59,8 +59,8 @@ func (r *jobResult) line() string {
 	if j.Runs != nil {
 		parts = append(parts, fmt.Sprintf("runs %d", *j.Runs))
 	}
-	if j.LastExit != "" {
-		parts = append(parts, "last exit "+shown(j.LastExit))
+	if last := j.LastExit.String(); last != "" {
+		parts = append(parts, "last exit "+shown(last))
 	}
 	if r.disabled != nil && *r.disabled {
 		parts = append(parts, "disabled")
@@ -90,7 +90,7 @@ func (r *jobResult) MarshalJSON() ([]byte, error) {
 		LastExit string   `json:"last_exit,omitempty"`
 		Disabled *bool    `json:"disabled,omitempty"`
 		Error    *problem `json:"error,omitempty"`
-	}{r.subject(), r.state(), pid(j.PID), j.Type, j.Path, j.Program, j.Runs, j.LastExit, r.disabled, r.trouble()})
+	}{r.subject(), r.state(), pid(j.PID), j.Type, j.Path, j.Program, j.Runs, j.LastExit.String(), r.disabled, r.trouble()})
 }
 
 func runStatus(c *command) report {
