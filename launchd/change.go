@@ -157,7 +157,10 @@ type backoff struct {
 }
 
 // sleep waits for the next turn; the error is ctx's.
-func (b *backoff) sleep(ctx context.Context) error {
+func (b *backoff) sleep(ctx context.Context) error { return pause(ctx, b.step()) }
+
+// step returns how long to wait for the next turn.
+func (b *backoff) step() time.Duration {
 	if b.next == 0 {
 		b.next = pollFirst
 	}
@@ -166,7 +169,7 @@ func (b *backoff) sleep(ctx context.Context) error {
 	}
 	d := b.next
 	b.next = min(2*b.next, b.most)
-	return pause(ctx, d)
+	return d
 }
 
 // pause returns after d, or when ctx ends, with its error then.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -51,7 +52,10 @@ type processTable struct {
 	ancestry  []int // of the caller
 	unopen    error // what open answers
 	holds     int
-	startTime int64 // of the next process
+	startTime int64         // of the next process
+	parents   map[int][]int // ancestors of other processes than the caller
+	signals   []signaled
+	onSignal  func(pid int, sig syscall.Signal)
 }
 
 type fakeProcess struct {
@@ -103,8 +107,12 @@ func (p *processTable) read(pid int) (proc.Identity, error) {
 	return proc.Identity{}, proc.ErrGone
 }
 
-func (p *processTable) ancestors(int) (list []proc.Identity, err error) {
-	for _, pid := range p.ancestry {
+func (p *processTable) ancestors(of int) (list []proc.Identity, err error) {
+	above := p.ancestry
+	if more, other := p.parents[of]; other {
+		above = more
+	}
+	for _, pid := range above {
 		id := proc.Identity{PID: pid, Start: 1}
 		if f := p.live[pid]; f != nil {
 			id = f.id
@@ -129,6 +137,28 @@ func (f *fakeProcess) Wait(ctx context.Context) error {
 	}
 }
 
+// Signal lets the table's onSignal decide what the process does.
+func (f *fakeProcess) Signal(sig syscall.Signal) error {
+	f.table.mu.Lock()
+	alive := f.table.live[f.id.PID] == f
+	react := f.table.onSignal
+	f.table.signals = append(f.table.signals, signaled{f.id.PID, sig})
+	f.table.mu.Unlock()
+	if !alive {
+		return proc.ErrGone
+	}
+	if react != nil {
+		react(f.id.PID, sig)
+	}
+	return nil
+}
+
+// signaled is one signal that was sent.
+type signaled struct {
+	pid int
+	sig syscall.Signal
+}
+
 func (f *fakeProcess) Close() error {
 	f.table.mu.Lock()
 	defer f.table.mu.Unlock()
@@ -148,6 +178,7 @@ type model struct {
 	state    string
 	exit     int // exit timeout, seconds
 	throttle int
+	ending   string               // the last line of print's text before the brace
 	refuse   map[uint64]xpc.Errno // routines that are refused
 	hang     []uint64             // routines that are taken and never answered
 	kicks    []kick               // what kickstarts answer, in order
@@ -249,8 +280,8 @@ func (m *model) text() string {
 	if m.pid > 0 {
 		pid = fmt.Sprintf("\tpid = %d\n", m.pid)
 	}
-	return fmt.Sprintf("%s = {\n\tstate = %s\n\tminimum runtime = %d\n\texit timeout = %d\n%s\tlast exit code = 78: EX_CONFIG\n}\n",
-		target, state, m.throttle, m.exit, pid)
+	return fmt.Sprintf("%s = {\n\tstate = %s\n\tminimum runtime = %d\n\texit timeout = %d\n%s\tlast exit code = 78: EX_CONFIG\n%s}\n",
+		target, state, m.throttle, m.exit, pid, m.ending)
 }
 
 // kickstarts returns the kill flag of each kickstart so far, and fails the test if one

@@ -2,6 +2,7 @@ package launchd
 
 import (
 	"context"
+	"syscall"
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/internal/proc"
@@ -19,6 +20,7 @@ type processes interface {
 // process is a held *proc.Process.
 type process interface {
 	Wait(ctx context.Context) error
+	Signal(syscall.Signal) error
 	Close() error
 }
 

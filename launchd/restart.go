@@ -15,14 +15,16 @@ const (
 	MethodKickstart = "kickstart"      // launchd answered one request with the new process
 	MethodWaited    = "wait+kickstart" // the job was being stopped already; started after its exit
 	MethodObserved  = "observed"       // no answer named it; the job was seen to have another process
+	MethodGraceful  = "graceful"       // the old process finished its work and exited, then one request
+	MethodSignal    = "signal"         // launchd refuses the request; the old process was told to exit, KeepAlive started the new one
 )
 
 // RestartOptions: the zero value is a restart bounded by the job's own timeouts.
 type RestartOptions struct {
 	// Timeout bounds the whole call, but for the time in Sending. 0 derives it from the
 	// job: its exit timeout (time from SIGTERM to SIGKILL) + its minimum runtime
-	// (throttle) + 10 s; a job with an ExitTimeOut of 0 has no bound, then only ctx ends
-	// the call.
+	// (throttle) + 10 s, and besides Graceful.For and ReadyTimeout; a job with an
+	// ExitTimeOut of 0 has no bound, then only ctx ends the call.
 	Timeout time.Duration
 	// CheckEnabled asks launchd besides whether the job's label is disabled (811), which
 	// does not hinder a restart but the next load, and warns then. It costs as much as
@@ -32,6 +34,16 @@ type RestartOptions struct {
 	// anything, with what is known so far (Target, Old, Inside, Resolve, Warnings). A
 	// caller inside the job writes its report here, because the call may not return.
 	Sending func(RestartResult)
+	// Graceful lets the old process finish its work first. nil stops it at once.
+	Graceful *Graceful
+	// Ready, if set, is asked about the new process until it returns nil: after 2 ms, then
+	// less and less often, every 100 ms in the end. Its ctx ends when the process exits.
+	Ready func(ctx context.Context, pid int) error
+	// ReadyTimeout is how long that may take, besides Timeout if that is set. 0 is 30 s.
+	ReadyTimeout time.Duration
+	// OnEvent, if set, is told each step, in order and never concurrently. It should not
+	// wait for anything: the restart waits for it.
+	OnEvent func(Event)
 }
 
 // RestartResult is what [Client.Restart] saw. It is filled in as far as is known when
@@ -91,10 +103,19 @@ const (
 // then, because launchd stops the caller with the job; the restart still happens.
 // See [RestartOptions].Sending.
 //
+// With [RestartOptions].Graceful the old process is asked to finish its work and exit
+// first, and the job is then started by a request without kill, which changes nothing if
+// KeepAlive was faster. A launchd that demands an entitlement for the request (144, 154)
+// gets none: the old process is sent SIGTERM and, after the job's exit timeout + 1 s, SIGKILL, and
+// KeepAlive has its minimum runtime + 5 s to start the next (MethodSignal). With
+// RestartOptions.Ready the new process must also be ready.
+//
 // The error is nil exactly for these four outcomes. Otherwise it is the *[Error] that
 // launchd gave (OutcomeNotLoaded, OutcomeDisabled, OutcomeNoSession, OutcomeProtected;
-// OutcomeFailed for all others, [ErrNotEntitled] among them), or says what was waited for in
-// vain (OutcomeThrottled if launchd is about to start the job later).
+// OutcomeFailed for all others), or says what was waited for in vain: OutcomeThrottled if
+// launchd is about to start the job later; OutcomeParked if the job has no process and
+// launchd leaves it alone; OutcomeNotReady; OutcomeFlapping if three new processes exited
+// before they were ready.
 func (c *Client) Restart(ctx context.Context, t Target, o RestartOptions) (RestartResult, error) {
 	r := &restart{change: change{c: c, op: "restart", t: t}, o: o, res: RestartResult{Target: t}}
 	start := time.Now()
@@ -140,24 +161,62 @@ func (r *restart) do(ctx context.Context, start time.Time) error {
 	if r.o.Sending != nil {
 		r.o.Sending(r.res)
 	}
-	bounded, cancel := r.bound(ctx)
-	defer cancel()
+	if r.o.Timeout > 0 { // what is left; the caller's own time in Sending is not counted
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, r.o.Timeout-r.res.Resolve)
+		defer cancel()
+	}
 	r.sent = true
-	err = r.replace(bounded)
+	err = r.carryOut(ctx)
 	if !r.res.Inside {
 		r.warnDisabled()
 	}
 	return err
 }
 
-// bound is what is left for the rest of the call. The caller's own time in Sending is
-// not counted.
-func (r *restart) bound(ctx context.Context) (context.Context, context.CancelFunc) {
-	if r.o.Timeout > 0 {
-		return context.WithTimeout(ctx, r.o.Timeout-r.res.Resolve)
+// carryOut is the restart itself, once everything was checked.
+func (r *restart) carryOut(ctx context.Context) error {
+	gone := false
+	if r.o.Graceful != nil && r.old.PID > 0 {
+		var over bool
+		var err error
+		if gone, over, err = r.drain(ctx); over {
+			return err
+		}
 	}
-	b := r.c.boundByJob(ctx, r.t)
-	return b, b.cancel
+	if err := r.next(ctx, gone); err != nil || r.o.Ready == nil || !r.res.Outcome.OK() {
+		return err
+	}
+	return r.ready(ctx)
+}
+
+// next sees to the new process; gone says that the old one has exited.
+func (r *restart) next(ctx context.Context, gone bool) error {
+	if r.o.Timeout <= 0 {
+		b := r.c.boundByJob(ctx, r.t)
+		defer b.cancel()
+		ctx = b
+	}
+	if !gone {
+		return r.replace(ctx)
+	}
+	r.emit(Event{Kind: EventRequested, Detail: "kickstart without kill"})
+	pid, err := r.resume(ctx)
+	switch {
+	case err == nil:
+		return r.success(pid, MethodGraceful, "")
+	case errors.Is(err, ErrNotEntitled):
+		return r.revived(ctx, err)
+	}
+	return r.lost(ctx, err)
+}
+
+// emit tells the caller about a step.
+func (r *restart) emit(e Event) {
+	if r.o.OnEvent != nil {
+		e.Time, e.Target = time.Now(), r.t
+		r.o.OnEvent(e)
+	}
 }
 
 // warnDisabled waits for the answer to a question that is only for a warning's sake.
@@ -216,10 +275,16 @@ func (r *restart) replace(ctx context.Context) error {
 	var busy, denied time.Time // of the first such answer
 	var denials int
 	var wait backoff
+	r.emit(Event{Kind: EventRequested, Detail: "kickstart with kill"})
 	for {
-		pid, err := r.c.Kickstart(ctx, r.t, KickstartOptions{Kill: true, Unthrottle: true})
-		if err == nil {
+		pid, taken, err := r.kick(ctx)
+		switch {
+		case taken:
+			return r.requested()
+		case err == nil:
 			return r.prove(ctx, pid)
+		case errors.Is(err, ErrNotEntitled):
+			return r.bySignal(ctx, err)
 		}
 		e, refused := errors.AsType[*Error](err)
 		if !refused {
@@ -265,6 +330,48 @@ func (r *restart) replace(ctx context.Context) error {
 	}
 }
 
+// kick sends the request. A caller inside the job cannot wait for the answer: it comes
+// when the caller itself has gone. taken is true once launchd is seen to have the request.
+func (r *restart) kick(ctx context.Context) (pid int, taken bool, err error) {
+	kill := func(ctx context.Context) (int, error) {
+		return r.c.Kickstart(ctx, r.t, KickstartOptions{Kill: true, Unthrottle: true})
+	}
+	if !r.res.Inside {
+		pid, err = kill(ctx)
+		return pid, false, err
+	}
+	type answer struct {
+		pid int
+		err error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		pid, err := kill(ctx)
+		answered <- answer{pid, err}
+	}()
+	for wait := (backoff{}); ; {
+		timer := time.NewTimer(wait.step())
+		select {
+		case a := <-answered:
+			timer.Stop()
+			return a.pid, false, a.err
+		case <-timer.C:
+		}
+		asking, cancel := context.WithTimeout(ctx, lastLook)
+		j, err := r.c.Inspect(asking, r.t)
+		cancel()
+		if err == nil && j.PID == r.old.PID && j.State.Stopping() {
+			return 0, true, nil
+		}
+	}
+}
+
+// requested is the end for a caller that the restart will stop.
+func (r *restart) requested() error {
+	r.res.Outcome, r.res.Method = OutcomeRequested, MethodKickstart
+	return nil
+}
+
 // young reports whether the process may still be in the window right after its spawn.
 func (r *restart) young(pid int) bool {
 	id, err := r.c.procs.read(pid)
@@ -286,7 +393,7 @@ func (r *restart) prove(ctx context.Context, pid int) error {
 			}
 		}
 		var err error
-		if pid, err = r.watch(ctx, patience); err != nil {
+		if pid, err = r.await(ctx, patience); err != nil {
 			return err
 		}
 	}
@@ -306,8 +413,11 @@ func (r *restart) goneAgain(ctx context.Context, pid int) error {
 		r.warn("The first new process, %d, exited at once.", pid)
 		return r.success(j.PID, MethodObserved, "")
 	}
-	if j.State == "spawn scheduled" {
+	switch {
+	case j.State == StateSpawnScheduled:
 		r.res.Outcome = OutcomeThrottled
+	case j.State == StateNotRunning:
+		r.res.Outcome = OutcomeParked
 	}
 	return fmt.Errorf("restart %s: the new process %d exited at once%s", r.t, pid, lastExit(j))
 }
@@ -320,9 +430,9 @@ func lastExit(j Job) string {
 	return fmt.Sprintf(" (last exit: %s)", clip(last))
 }
 
-// watch reads the job until it has another process than the old one. patience of 0 has
+// await reads the job until it has another process than the old one. patience of 0 has
 // no end but ctx.
-func (r *restart) watch(ctx context.Context, patience time.Duration) (pid int, err error) {
+func (r *restart) await(ctx context.Context, patience time.Duration) (pid int, err error) {
 	if patience > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, patience)
@@ -342,7 +452,7 @@ func (r *restart) watch(ctx context.Context, patience time.Duration) (pid int, e
 			return 0, renamed("restart", err)
 		}
 		if err := wait.sleep(ctx); err != nil {
-			if last.State == "spawn scheduled" {
+			if last.State == StateSpawnScheduled {
 				r.res.Outcome = OutcomeThrottled
 			}
 			return 0, fmt.Errorf("restart %s: no new process within %v (old process %d, state %q): %w",
@@ -372,7 +482,7 @@ func (r *restart) lost(ctx context.Context, cause error) error {
 		if !ends {
 			exit = assumedExit
 		}
-		pid, err = r.watch(ctx, exit+afterExit)
+		pid, err = r.await(ctx, exit+afterExit)
 	}
 	switch {
 	case err == nil:
@@ -399,6 +509,7 @@ func (r *restart) once(ctx context.Context) (pid int, err error) {
 // success fills in the result; outcome is "" unless someone else did it.
 func (r *restart) success(pid int, method string, outcome Outcome) error {
 	r.res.New, r.res.Method, r.res.Outcome = pid, method, outcome
+	r.emit(Event{Kind: EventSpawned, PID: pid})
 	switch {
 	case r.res.Inside:
 		r.res.Outcome = OutcomeRequested

@@ -347,7 +347,7 @@ func TestRestartRefused(t *testing.T) {
 		is      error
 	}{
 		113: {OutcomeNotLoaded, ErrNotLoaded}, 112: {OutcomeNoSession, ErrNoDomain}, 125: {OutcomeNoSession, ErrNoDomain},
-		150: {OutcomeProtected, ErrProtected}, 144: {OutcomeFailed, ErrNotEntitled}, 154: {OutcomeFailed, ErrNotEntitled},
+		150: {OutcomeProtected, ErrProtected}, 144: {OutcomeFailed, ErrNotEntitled}, 154: {OutcomeFailed, ErrNotEntitled}, // with no KeepAlive
 		119: {OutcomeDisabled, ErrDisabled}, 139: {OutcomeFailed, xpc.CannotExecute}, 22: {OutcomeFailed, xpc.EINVAL},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -450,7 +450,7 @@ func TestRestartNewProcessExits(t *testing.T) {
 		outcome Outcome
 		method  string
 	}{
-		{0, "", OutcomeFailed, ""},
+		{0, "", OutcomeParked, ""},
 		{0, "spawn scheduled", OutcomeThrottled, ""},
 		{300, "", OutcomeRestarted, MethodObserved},
 	} {

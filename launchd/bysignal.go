@@ -1,0 +1,134 @@
+package launchd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/hermes-gw/hermes-gw/internal/proc"
+)
+
+// Times of a restart by signal.
+const (
+	beyondExit = time.Second            // above the exit timeout, before SIGKILL
+	idleFor    = 250 * time.Millisecond // for so long a job must be idle to count as left alone
+)
+
+// bySignal restarts the job where launchd demands an entitlement for a kickstart
+// (refusal): the old process is told to exit as launchd would, and KeepAlive starts the
+// next one.
+func (r *restart) bySignal(ctx context.Context, refusal error) error {
+	j, err := r.look(ctx)
+	switch {
+	case err != nil:
+		return renamed("restart", err)
+	case r.replaced(j.PID) && !j.State.Stopping() && r.old.PID > 0:
+		return r.success(j.PID, MethodObserved, OutcomeAlreadyRestarting)
+	case r.old.PID == 0 && j.PID > 0:
+		return r.success(j.PID, MethodObserved, OutcomeStarted)
+	case r.old.PID == 0:
+		return r.revived(ctx, refusal)
+	case !revives(j):
+		return fmt.Errorf("%w; and nothing was done, because launchd would not start the job again by itself", refusal)
+	case r.old.Start == 0:
+		return fmt.Errorf("%w; process %d cannot be told from others, so it is not signalled", refusal, r.old.PID)
+	}
+	p, err := r.c.procs.open(r.old)
+	if errors.Is(err, proc.ErrGone) {
+		return r.revived(ctx, refusal)
+	}
+	if err != nil {
+		return fmt.Errorf("%w; and process %d: %w", refusal, r.old.PID, err)
+	}
+	defer p.Close()
+	exit, ends := r.exitTimeout()
+	for _, step := range []struct {
+		sig  syscall.Signal
+		ends bool
+		wait time.Duration
+	}{{syscall.SIGTERM, ends, exit + beyondExit}, {syscall.SIGKILL, true, settle}} {
+		if err := r.signal(p, r.old.PID, step.sig); err != nil && !errors.Is(err, proc.ErrGone) {
+			return fmt.Errorf("%w; %w", refusal, err)
+		}
+		if r.res.Inside {
+			r.res.Outcome, r.res.Method = OutcomeRequested, MethodSignal
+			return nil
+		}
+		if err := waitFor(ctx, p, step.wait, step.ends); err == nil {
+			r.emit(Event{Kind: EventExited, PID: r.old.PID})
+			return r.revived(ctx, refusal)
+		} else if ctx.Err() != nil {
+			return fmt.Errorf("restart %s: process %d was sent %v and has not exited: %w", r.t, r.old.PID, step.sig, ctx.Err())
+		}
+	}
+	return fmt.Errorf("restart %s: process %d has not exited after SIGKILL; the restart was by signal because: %w", r.t, r.old.PID, refusal)
+}
+
+// revives reports whether launchd is known to start the job again by itself.
+func revives(j Job) bool { return j.KeepAlive != nil && *j.KeepAlive }
+
+// waitFor waits for an exit, for so long if ends is true.
+func waitFor(ctx context.Context, p process, d time.Duration, ends bool) error {
+	if ends {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d)
+		defer cancel()
+	}
+	return p.Wait(ctx)
+}
+
+// revived waits for launchd to start the job by itself, which takes the minimum runtime
+// at most. A job that stays idle is not revived by its KeepAlive: then a reload is the only way
+// left.
+func (r *restart) revived(ctx context.Context, refusal error) error {
+	limit := r.minimumRuntime() + settle
+	waiting, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var idle idleness
+	told := false
+	for wait := (backoff{}); ; {
+		j, err := r.c.Inspect(waiting, r.t)
+		switch {
+		case err == nil && r.replaced(j.PID):
+			return r.success(j.PID, MethodSignal, "")
+		case err != nil && waiting.Err() == nil:
+			return renamed("restart", err)
+		case err == nil && idle.lasts(j):
+			return r.idle(ctx, j, refusal)
+		}
+		if j.State == StateSpawnScheduled && !told {
+			told = true
+			r.emit(Event{Kind: EventThrottled, Detail: fmt.Sprintf("launchd starts the job again within %v of its last start", r.minimumRuntime())})
+		}
+		if err := wait.sleep(waiting); err != nil {
+			if j.State == StateSpawnScheduled {
+				r.res.Outcome = OutcomeThrottled
+			}
+			return fmt.Errorf("restart %s: no new process within %v of the old one's exit: %w; the restart was by signal because: %w", r.t, limit, err, refusal)
+		}
+	}
+}
+
+// idle is about a job that has no process, and that nothing starts.
+func (r *restart) idle(_ context.Context, j Job, refusal error) error {
+	r.res.Outcome = OutcomeParked
+	return fmt.Errorf("restart %s: the job has no process%s, launchd does not start it by itself, and refused to be asked: %w", r.t, lastExit(j), refusal)
+}
+
+// idleness tells a job that is left alone from one between two states. The zero value is
+// ready.
+type idleness struct{ since time.Time }
+
+// lasts reports whether the job has had no process, and no start before it, for a while.
+func (i *idleness) lasts(j Job) bool {
+	if j.PID > 0 || j.State != StateNotRunning && j.State != "" {
+		i.since = time.Time{}
+		return false
+	}
+	if i.since.IsZero() {
+		i.since = time.Now()
+	}
+	return time.Since(i.since) >= idleFor
+}

@@ -1,0 +1,152 @@
+package launchd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/hermes-gw/hermes-gw/internal/proc"
+)
+
+// Identity names one process for good: its pid and when it started.
+type Identity = proc.Identity
+
+// Graceful is how a restart lets the old process finish its work: it is sent a signal on
+// which it exits by itself, and the job is started when it has.
+type Graceful struct {
+	// Signal asks for that, SIGUSR1 for instance; 0 is SIGTERM.
+	Signal syscall.Signal
+	// Process, if set, names the process to be asked, given the job's: where a wrapper
+	// runs the program, the wrapper must not get the signal. It must be the job's process or
+	// a descendant of it. nil asks the job's process.
+	Process func(ctx context.Context, job Identity) (Identity, error)
+	// For is how long the work may take. 0 is the job's exit timeout, which is what
+	// launchd would give it.
+	For time.Duration
+	// Leave leaves the process alone when For is over, which is an error that wraps
+	// [ErrDraining]; otherwise it is stopped as without Graceful.
+	Leave bool
+}
+
+// ErrDraining: the old process was asked to finish and has not, and was left alone.
+var ErrDraining = errors.New("the old process is still at work")
+
+// drain asks the old process to leave. over is true when the call is finished: the
+// caller is inside the job, or the process was left alone. Otherwise the job is to be
+// started, and with kill only if gone is false.
+func (r *restart) drain(ctx context.Context) (gone, over bool, err error) {
+	asked, err := r.asked(ctx)
+	if err != nil {
+		return false, true, err
+	}
+	// Both are held before the signal, so that no exit is missed. The wrapper must have
+	// gone, too: until then launchd has not.
+	p, err := r.c.procs.open(asked)
+	if errors.Is(err, proc.ErrGone) {
+		return true, false, nil
+	} else if err != nil {
+		return false, true, fmt.Errorf("restart %s: %w", r.t, err)
+	}
+	defer p.Close()
+	held := []process{p}
+	if asked != r.old {
+		job, err := r.c.procs.open(r.old)
+		if err != nil && !errors.Is(err, proc.ErrGone) {
+			return false, true, fmt.Errorf("restart %s: %w", r.t, err)
+		}
+		if err == nil {
+			defer job.Close()
+			held = append(held, job)
+		}
+	}
+	r.times(ctx)
+	limit := r.o.Graceful.For
+	if limit <= 0 {
+		limit, _ = r.exitTimeout()
+	}
+	waiting := ctx
+	if limit > 0 {
+		var cancel context.CancelFunc
+		waiting, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	if err := r.signal(p, asked.PID, cmp.Or(r.o.Graceful.Signal, syscall.SIGTERM)); err != nil && !errors.Is(err, proc.ErrGone) {
+		return false, true, err
+	}
+	if r.res.Inside {
+		r.res.Outcome = OutcomeRequested
+		return false, true, nil
+	}
+	for _, p := range held {
+		if err := p.Wait(waiting); err != nil {
+			return r.undrained(ctx, asked, limit)
+		}
+	}
+	r.emit(Event{Kind: EventExited, PID: r.old.PID})
+	return true, false, nil
+}
+
+// asked returns the process that gets the signal.
+func (r *restart) asked(ctx context.Context) (Identity, error) {
+	if r.old.Start == 0 {
+		return Identity{}, fmt.Errorf("restart %s: process %d cannot be told from others, so it is not signalled; restart it without Graceful", r.t, r.old.PID)
+	}
+	if r.o.Graceful.Process == nil {
+		return r.old, nil
+	}
+	id, err := r.o.Graceful.Process(ctx, r.old)
+	if err != nil {
+		return Identity{}, fmt.Errorf("restart %s: find the process to ask: %w", r.t, err)
+	}
+	if id == r.old {
+		return id, nil
+	}
+	above, err := r.c.procs.ancestors(id.PID)
+	if !slices.Contains(above, r.old) {
+		return Identity{}, fmt.Errorf("restart %s: process %d is not a descendant of the job's process %d, so it is not signalled (%w)",
+			r.t, id.PID, r.old.PID, errors.Join(err, errNotInside))
+	}
+	return id, nil
+}
+
+var errNotInside = errors.New("not in the job's process tree")
+
+// undrained decides what follows a drain that did not end in time.
+func (r *restart) undrained(ctx context.Context, asked Identity, limit time.Duration) (gone, over bool, err error) {
+	if err := ctx.Err(); err != nil {
+		r.res.Outcome = OutcomeNotReady
+		return false, true, fmt.Errorf("restart %s: out of time: %w (process %d): %w", r.t, ErrDraining, asked.PID, err)
+	}
+	// Only what launchd says now tells whether it is still the old process that a kill
+	// would hit.
+	j, err := r.look(ctx)
+	switch {
+	case err != nil:
+		return false, true, renamed("restart", err)
+	case j.PID != r.old.PID || r.replaced(j.PID):
+		r.warn("Process %d has not exited after %v, although the job's process has.", asked.PID, limit)
+		return true, false, nil
+	case r.o.Graceful.Leave:
+		r.res.Outcome = OutcomeNotReady
+		return false, true, fmt.Errorf("restart %s: process %d after %v: %w", r.t, asked.PID, limit, ErrDraining)
+	}
+	r.warn("Process %d did not finish its work within %v and was stopped.", asked.PID, limit)
+	return false, false, nil
+}
+
+// signal sends a signal to a held process and reports it.
+func (r *restart) signal(p process, pid int, sig syscall.Signal) error {
+	if err := p.Signal(sig); err != nil {
+		return fmt.Errorf("restart %s: %w", r.t, err)
+	}
+	name := sig.String()
+	if n, ok := darwinSignal(sig); ok {
+		name = n.String()
+	}
+	r.emit(Event{Kind: EventSignaled, PID: pid, Detail: name})
+	return nil
+}
