@@ -31,10 +31,19 @@ type embedded struct {
 	t       *testing.T
 	dir     string
 	address string
+	server  *launchdsim.Server
 
 	mu     sync.Mutex
 	events []launchdsim.Event
 	more   chan struct{} // closed and replaced at every event
+	hook   func(launchdsim.Event)
+}
+
+// onEvent has f told of every event from now on, before launchd goes on.
+func (e *embedded) onEvent(f func(launchdsim.Event)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.hook = f
 }
 
 func embed(t *testing.T, o launchdsim.Options) *embedded {
@@ -50,12 +59,16 @@ func embed(t *testing.T, o launchdsim.Options) *embedded {
 		e.events = append(e.events, ev)
 		close(e.more)
 		e.more = make(chan struct{})
+		if e.hook != nil {
+			e.hook(ev)
+		}
 	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: dir + "/s", Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := launchdsim.New(o)
+	e.server = server
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	t.Cleanup(func() {
@@ -657,6 +670,10 @@ func waitFile(t *testing.T, path, want string) {
 func TestMain(m *testing.M) {
 	if how := os.Getenv(insideVar); how != "" {
 		inside(strings.Fields(how))
+		return
+	}
+	if len(os.Args) > 1 && os.Args[1] == workerArg {
+		reloadWorkerMain(os.Args[2:])
 		return
 	}
 	os.Exit(m.Run())

@@ -104,6 +104,11 @@ func (d Domain) dict() xpc.Dict {
 	return xpc.Dict{"type": uint64(d.kind), "handle": uint64(d.id)}
 }
 
+// user returns whose jobs the domain holds, if it is a user's.
+func (d Domain) user() (uid int, ok bool) {
+	return int(d.id), d.kind == kindGUI || d.kind == kindUser
+}
+
 func (d Domain) check() error {
 	if d.IsZero() {
 		return &SyntaxError{What: "domain", Problem: "is not set", Example: "gui/501"}

@@ -1,0 +1,174 @@
+package launchd
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"howett.net/plist"
+
+	"github.com/hermes-gw/hermes-gw/internal/plistfile"
+)
+
+// checkPlist looks at the property list as launchd will.
+func (r *reload) checkPlist() error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("reload %s: nothing was changed: %s: %w", r.t, r.o.Path, fmt.Errorf(format, args...))
+	}
+	if !filepath.IsAbs(r.o.Path) {
+		return fmt.Errorf("reload %s: nothing was changed: property list %q: the path must be absolute", r.t, r.o.Path)
+	}
+	b, _, err := plistfile.Read(r.o.Path)
+	if err != nil {
+		return bad("%w", err)
+	}
+	var keys map[string]any
+	if err := plistfile.Decode(b, &keys); err != nil {
+		return bad("%w", err)
+	}
+	if label, _ := keys["Label"].(string); label != r.t.Label {
+		return bad("it is the property list of %q", label)
+	}
+	r.note.Digest = digest(b)
+	r.disk = keys
+	return nil
+}
+
+// savedDefinition is what the job is to be when the new definition cannot be loaded: the
+// file on disk, as far as launchd does not say otherwise about the job that is loaded.
+func (r *reload) savedDefinition() map[string]any {
+	base := maps.Clone(r.disk)
+	if r.o.Path != r.job.Path {
+		base = onDisk(r.job.Path)
+	}
+	return definitionOf(base, r.job, r.text)
+}
+
+// onDisk reads a property list as far as it can be read.
+func onDisk(path string) map[string]any {
+	keys := map[string]any{}
+	if b, _, err := plistfile.Read(path); err == nil {
+		plistfile.Decode(b, &keys)
+	}
+	return keys
+}
+
+// definitionOf puts what launchd prints about a job (launchd-protocol.md 6.2) in place of
+// what base has. What launchd does not print stays as base has it.
+func definitionOf(base map[string]any, j Job, p definitionText) map[string]any {
+	d := maps.Clone(base)
+	if d == nil {
+		d = map[string]any{}
+	}
+	set := func(key, value string) {
+		if value == "" {
+			delete(d, key)
+		} else {
+			d[key] = value
+		}
+	}
+	d["Label"] = j.Target.Label
+	inferred := slices.Contains(p.properties, "inferred program")
+	switch {
+	case len(j.Arguments) > 0:
+		d["ProgramArguments"] = j.Arguments
+		if inferred || j.Program == "" || base["Program"] == nil && j.Program == j.Arguments[0] {
+			delete(d, "Program")
+		} else {
+			d["Program"] = j.Program
+		}
+	case j.Program != "":
+		d["Program"] = j.Program
+	}
+	set("WorkingDirectory", p.fields["working directory"])
+	set("StandardInPath", p.fields["stdin path"])
+	set("StandardOutPath", p.fields["stdout path"])
+	set("StandardErrorPath", p.fields["stderr path"])
+	if env := maps.Clone(p.environment); env != nil {
+		delete(env, "XPC_SERVICE_NAME") // launchd's own
+		if len(env) > 0 {
+			d["EnvironmentVariables"] = env
+		} else {
+			delete(d, "EnvironmentVariables")
+		}
+	}
+	if j.MinimumRuntime != nil {
+		d["ThrottleInterval"] = int64(*j.MinimumRuntime / time.Second)
+	}
+	if j.ExitTimeout != nil {
+		d["ExitTimeOut"] = int64(*j.ExitTimeout / time.Second)
+	}
+	if j.RunAtLoad != nil {
+		d["RunAtLoad"] = *j.RunAtLoad
+	}
+	switch {
+	case j.KeepAlive != nil && *j.KeepAlive:
+		d["KeepAlive"] = true
+	case p.properties != nil && d["KeepAlive"] == true:
+		delete(d, "KeepAlive") // launchd would say so; conditions it prints elsewhere, if at all
+	}
+	return d
+}
+
+// definitionText is what of a print text is part of a definition and of no other use.
+type definitionText struct {
+	fields      map[string]string
+	environment map[string]string
+	properties  []string // nil when there is no such line
+}
+
+// parseDefinition reads it. As in [ParsePrint], exactly one tab is the job's own.
+func parseDefinition(text string) (p definitionText) {
+	p.fields = map[string]string{}
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		name, value, ok := ownField(line)
+		switch {
+		case !ok:
+		case name == "environment" && value == "{":
+			p.environment = map[string]string{}
+			for _, item := range block(lines[i+1:]) {
+				if k, v, ok := strings.Cut(item, " => "); ok {
+					p.environment[k] = v
+				}
+			}
+		case name == "properties":
+			p.properties = strings.Split(value, " | ")
+		default:
+			if _, twice := p.fields[name]; !twice {
+				p.fields[name] = value
+			}
+		}
+	}
+	return p
+}
+
+// workerDefinition is the worker's job: it runs at once, and again for as long as it has
+// not ended well.
+func (r *reload) workerDefinition() map[string]any {
+	d := map[string]any{
+		"Label":             r.files.worker(r.t).Label,
+		"ProgramArguments":  slices.Concat(r.o.Program, []string{r.o.Address, r.t.String(), r.files.dir}),
+		"RunAtLoad":         true,
+		"KeepAlive":         map[string]any{"SuccessfulExit": false},
+		"ThrottleInterval":  workerThrottle,
+		"StandardErrorPath": r.files.log(),
+	}
+	if r.t.Domain.kind == kindUser {
+		// Without it a job is for the graphical session only: TN2083.
+		d["LimitLoadToSessionType"] = "Background"
+	}
+	return d
+}
+
+// writePlist writes a property list that only its owner can read.
+func (r *reload) writePlist(path string, d map[string]any) error {
+	b, err := plist.MarshalIndent(d, plist.XMLFormat, "\t")
+	if err != nil {
+		return fmt.Errorf("%s: %w", filepath.Base(path), err)
+	}
+	return replaceFile(path, b, r.owner)
+}

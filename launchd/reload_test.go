@@ -1,0 +1,313 @@
+package launchd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hermes-gw/hermes-gw/internal/launchdsim"
+)
+
+// workerArg makes this test binary the worker of a reload: see TestMain.
+const workerArg = "reload-worker"
+
+func reloadWorkerMain(args []string) {
+	if err := ReloadWorker(context.Background(), args); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// reloads are options for a reload in this test's own folder.
+func (e *embedded) reloads() ReloadOptions {
+	self, err := os.Executable()
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return ReloadOptions{Program: []string{self, workerArg}, StateDir: filepath.Join(e.dir, "state"), Address: e.address}
+}
+
+// worker is the target of a job's worker.
+func (e *embedded) worker(t Target) Target { return filesOf(e.dir+"/state", t).worker(t) }
+
+// left checks that a reload left nothing but its lock, its log and its result.
+func (e *embedded) left(t Target) {
+	e.t.Helper()
+	_, err := e.Inspect(e.t.Context(), e.worker(t))
+	is(e.t, err, ErrNotLoaded)
+	files, err := os.ReadDir(e.dir + "/state")
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	for _, f := range files {
+		if name := f.Name(); !strings.HasSuffix(name, ".lock") && !strings.HasSuffix(name, ".log") && !strings.HasSuffix(name, ".result.json") {
+			e.t.Errorf("%s is left", name)
+		}
+	}
+}
+
+// named fails the test if anybody unloaded a whole domain.
+func (e *embedded) named() {
+	e.t.Helper()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, ev := range e.events {
+		if ev.Kind == "request" && ev.Routine == routineBootout && ev.Label == "" {
+			e.t.Errorf("a bootout without a name: %+v", ev)
+		}
+	}
+}
+
+// A changed property list is loaded, and the job runs by it.
+func TestReload(t *testing.T) {
+	e := embed(t, launchdsim.Options{TimeScale: 0.1})
+	job := e.load("job", sleeper, keepAlive)
+	old := e.pid(job)
+	path := e.plist("job", "exec sleep 2000", keepAlive)
+	var told []string
+	o := e.reloads()
+	o.OnEvent = steps(&told)
+	from := e.seen()
+	r, err := e.Reload(t.Context(), job, o)
+	if err != nil || r.Outcome != OutcomeRestarted || r.Old != old || r.New == old || r.RolledBack {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	j, err := e.Inspect(t.Context(), job)
+	if err != nil || j.PID != r.New || j.Path != path || !slices.Equal(j.Arguments, []string{"/bin/sh", "-c", "exec sleep 2000"}) {
+		t.Errorf("%+v, %v", j, err)
+	}
+	if want := []string{"requested bootstrap " + e.worker(job).String(), "waiting " + e.worker(job).String(), "spawned"}; !slices.Equal(told, want) {
+		t.Errorf("told %q", told)
+	}
+	// The job itself: unloaded once, loaded once, both by the worker.
+	var verbs []string
+	e.mu.Lock()
+	for _, ev := range e.events[from:] {
+		if ev.Kind == "request" && (ev.Routine == routineBootout || ev.Routine == routineBootstrap) {
+			verbs = append(verbs, fmt.Sprint(ev.Routine, " ", ev.Label))
+		}
+	}
+	e.mu.Unlock()
+	if want := []string{"800 ", "801 job", "800 ", "801 " + e.worker(job).Label}; !slices.Equal(verbs, want) {
+		t.Errorf("requests %q, want %q", verbs, want)
+	}
+	e.left(job)
+	e.named()
+}
+
+// What is wrong is found before anything is touched.
+func TestReloadChecks(t *testing.T) {
+	e := embed(t, launchdsim.Options{TimeScale: 0.1})
+	job := e.load("job", sleeper, keepAlive)
+	pid := e.pid(job)
+	good := e.reloads()
+	for name, c := range map[string]struct {
+		break_ func(*ReloadOptions)
+		want   string
+	}{
+		"relative plist": {func(o *ReloadOptions) { o.Path = "job.plist" }, "must be absolute"},
+		"missing plist":  {func(o *ReloadOptions) { o.Path = e.dir + "/none.plist" }, "no such file"},
+		"other label":    {func(o *ReloadOptions) { o.Path = e.plist("other", sleeper, "") }, `"other"`},
+		"broken plist": {func(o *ReloadOptions) {
+			o.Path = e.dir + "/b.plist"
+			os.WriteFile(o.Path, []byte("<plist><dict>"), 0o644)
+		}, "b.plist"},
+		"no program":           {func(o *ReloadOptions) { o.Program = nil }, "worker's program"},
+		"missing program":      {func(o *ReloadOptions) { o.Program = []string{e.dir + "/none"} }, "worker's program"},
+		"a file for a program": {func(o *ReloadOptions) { o.Program = []string{e.dir + "/job.plist"} }, "not executable"},
+		"relative folder":      {func(o *ReloadOptions) { o.StateDir = "state" }, "must be absolute"},
+		"open folder": {func(o *ReloadOptions) {
+			o.StateDir = e.dir + "/open"
+			os.Mkdir(o.StateDir, 0o755)
+			os.Chmod(o.StateDir, 0o755)
+		}, "others can reach it"},
+		"linked folder": {func(o *ReloadOptions) { o.StateDir = e.dir + "/link"; os.Symlink(t.TempDir(), o.StateDir) }, "not a folder"},
+	} {
+		o := good
+		c.break_(&o)
+		from := e.seen()
+		r, err := e.Reload(t.Context(), job, o)
+		if err == nil || !strings.Contains(err.Error(), c.want) || r.Outcome != OutcomeFailed {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+		for _, routine := range e.requests(from) {
+			switch routine {
+			case routineBootstrap, routineBootout, routineKickstart:
+				t.Errorf("%s: sent %d", name, routine)
+			}
+		}
+	}
+	if now := e.pid(job); now != pid {
+		t.Errorf("pid %d -> %d", pid, now)
+	}
+	if err := e.SetEnabled(t.Context(), job, false); err != nil {
+		t.Fatal(err)
+	}
+	r, err := e.Reload(t.Context(), job, good)
+	is(t, err, ErrDisabled)
+	if r.Outcome != OutcomeDisabled || e.pid(job) != pid {
+		t.Errorf("%+v", r)
+	}
+	r, err = e.Reload(t.Context(), e.target("none"), good)
+	is(t, err, ErrNotLoaded)
+	if r.Outcome != OutcomeNotLoaded {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A definition that launchd refuses: the old one runs again, and the error is reported.
+func TestReloadRollsBack(t *testing.T) {
+	e := embed(t, launchdsim.Options{TimeScale: 0.1})
+	job := e.load("job", "exec sleep 3000", keepAlive+`<key>EnvironmentVariables</key><dict><key>A</key><string>b =&gt; c</string></dict><key>ThrottleInterval</key><integer>20</integer>`)
+	e.state(0, "job", "running")
+	before, err := e.Inspect(t.Context(), job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.plist("job", sleeper, atLoad)
+	var once sync.Once
+	e.onEvent(func(ev launchdsim.Event) {
+		if ev.Kind == "request" && ev.Routine == routineBootout && ev.Label == "job" {
+			once.Do(func() {
+				go e.server.SetFaults(launchdsim.Fault{Kind: launchdsim.Fail, Routine: routineBootstrap, Code: 134, Times: 1})
+			})
+		}
+	})
+	r, err := e.Reload(t.Context(), job, e.reloads())
+	if err == nil || !r.RolledBack || r.Outcome != OutcomeFailed || !strings.Contains(err.Error(), "(134)") || !strings.Contains(err.Error(), "old one was loaded again") {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	after, err := e.Inspect(t.Context(), job)
+	if err != nil || after.PID == 0 || after.PID == before.PID || !slices.Equal(after.Arguments, before.Arguments) ||
+		*after.MinimumRuntime != 20*time.Second || after.KeepAlive == nil || !*after.KeepAlive {
+		t.Errorf("%+v, %v", after, err)
+	}
+	text, err := e.Print(t.Context(), job)
+	if err != nil || !strings.Contains(text, "A => b => c\n") {
+		t.Errorf("%s, %v", text, err)
+	}
+	// The saved file stays: launchd names it as the job's.
+	if _, err := os.Stat(after.Path); err != nil || filepath.Dir(after.Path) != e.dir+"/state" {
+		t.Error(after.Path, err)
+	}
+	e.named()
+}
+
+// Two reloads at once: one carries it out, the other finds it under way, and one instance
+// of the job runs.
+func TestReloadTwice(t *testing.T) {
+	e := embed(t, launchdsim.Options{TimeScale: 0.1})
+	job := e.load("job", sleeper, keepAlive)
+	var both sync.WaitGroup
+	var mu sync.Mutex
+	outcomes := map[Outcome]int{}
+	for range 2 {
+		c := e.open()
+		both.Go(func() {
+			r, err := c.Reload(t.Context(), job, e.reloads())
+			mu.Lock()
+			defer mu.Unlock()
+			outcomes[r.Outcome]++
+			if r.Outcome == OutcomeBusy && !errors.Is(err, ErrReloading) || r.Outcome != OutcomeBusy && err != nil {
+				t.Errorf("%+v, %v", r, err)
+			}
+		})
+	}
+	both.Wait()
+	// The second may also come when the first is over.
+	if outcomes[OutcomeRestarted] < 1 || outcomes[OutcomeRestarted]+outcomes[OutcomeBusy] != 2 {
+		t.Errorf("%v", outcomes)
+	}
+	e.running(job)
+	e.left(job)
+}
+
+// running checks that exactly one process of the job runs, the one launchd names.
+func (e *embedded) running(t Target) {
+	e.t.Helper()
+	live := map[int]bool{}
+	e.mu.Lock()
+	for _, ev := range e.events {
+		if ev.Label == t.Label && ev.Kind == "spawn" {
+			live[ev.PID] = true
+		}
+		if ev.Label == t.Label && ev.Kind == "exit" {
+			delete(live, ev.PID)
+		}
+	}
+	e.mu.Unlock()
+	if pid := e.pid(t); len(live) != 1 || !live[pid] || !alive(pid) {
+		e.t.Errorf("launchd names process %d of %v", pid, live)
+	}
+}
+
+// A worker that is killed after each of its requests: the next one goes on.
+func TestReloadWorkerKilled(t *testing.T) {
+	for n := 1; ; n++ {
+		e := embed(t, launchdsim.Options{TimeScale: 0.02})
+		job := e.load("job", sleeper, keepAlive)
+		old := e.pid(job)
+		e.plist("job", "exec sleep 2000", keepAlive)
+		worker := e.worker(job)
+		var mu sync.Mutex
+		pid, asked, killed := 0, 0, false
+		e.onEvent(func(ev launchdsim.Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case killed:
+			case ev.Kind == "spawn" && ev.Label == worker.Label:
+				pid = ev.PID
+			case pid > 0 && ev.Kind == "reply":
+				if asked++; asked == n {
+					killed = true
+					syscall.Kill(pid, syscall.SIGKILL)
+				}
+			}
+		})
+		r, err := e.Reload(t.Context(), job, e.reloads())
+		mu.Lock()
+		over := !killed
+		mu.Unlock()
+		if err != nil && r.Outcome != OutcomeUnknown {
+			t.Errorf("killed after %d: %+v, %v", n, r, err)
+		}
+		// Until the worker has removed itself; the client may have ended before.
+		e.gone(worker)
+		j, err := e.Inspect(t.Context(), job)
+		if err != nil || j.PID == 0 || j.PID == old || j.Arguments[2] != "exec sleep 2000" {
+			t.Errorf("killed after %d: %+v, %v", n, j, err)
+		}
+		e.running(job)
+		e.named()
+		if over {
+			if n < 10 {
+				t.Errorf("only %d answers", n)
+			}
+			return
+		}
+	}
+}
+
+// gone waits until launchd does not have a job any more.
+func (e *embedded) gone(t Target) {
+	e.t.Helper()
+	ctx, cancel := context.WithTimeout(e.t.Context(), patience)
+	defer cancel()
+	for wait := (backoff{}); ; {
+		if _, err := e.Inspect(ctx, t); errors.Is(err, ErrNotLoaded) {
+			return
+		}
+		if err := wait.sleep(ctx); err != nil {
+			e.t.Fatalf("%s is still loaded", t)
+		}
+	}
+}

@@ -1,0 +1,197 @@
+package launchd
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// reloadStep is where the transaction of a reload is. A worker that starts anew goes on
+// at the step that is noted.
+type reloadStep string
+
+const (
+	stepUnload   reloadStep = "unload"   // the old definition may still be loaded
+	stepLoad     reloadStep = "load"     // it is gone; the new one may be loaded
+	stepVerify   reloadStep = "verify"   // the new one was loaded
+	stepRollBack reloadStep = "rollback" // the new one cannot be loaded; the old one is to be
+	stepDone     reloadStep = "done"
+)
+
+// reloadNote is all that a worker knows of its transaction. It lies in a file, so that
+// the worker can be killed at any moment.
+type reloadNote struct {
+	Version    int        `json:"version"` // 1
+	Target     Target     `json:"target"`
+	Path       string     `json:"path"`        // of the plist that is to be loaded
+	Digest     string     `json:"digest"`      // of its contents when they were checked
+	Saved      string     `json:"saved"`       // the plist of the old definition, "" if there is none
+	Old        Identity   `json:"old"`         // the process before
+	Deadline   int64      `json:"deadline_ns"` // on CLOCK_MONOTONIC
+	Exit       int64      `json:"exit_timeout_ns"`
+	MinRun     int64      `json:"minimum_runtime_ns"`
+	Attempts   int        `json:"attempts"` // how many workers began
+	Step       reloadStep `json:"step"`
+	Problem    string     `json:"problem,omitempty"` // why it was rolled back, or what failed last
+	New        int        `json:"new_pid,omitempty"`
+	RolledBack bool       `json:"rolled_back,omitempty"`
+}
+
+const (
+	noteVersion = 1
+	maxNote     = 64 << 10
+)
+
+// reloadFiles are the files of one target's reloads, in a folder that only its user can
+// reach.
+type reloadFiles struct {
+	dir  string
+	name string // 8 hex digits
+}
+
+func filesOf(dir string, t Target) reloadFiles {
+	sum := sha256.Sum256([]byte(t.String()))
+	return reloadFiles{dir, hex.EncodeToString(sum[:4])}
+}
+
+func (f reloadFiles) note() string   { return filepath.Join(f.dir, "reload-"+f.name+".json") }
+func (f reloadFiles) result() string { return filepath.Join(f.dir, "reload-"+f.name+".result.json") }
+func (f reloadFiles) plist() string  { return filepath.Join(f.dir, "reload-"+f.name+".plist") }
+func (f reloadFiles) saved() string  { return filepath.Join(f.dir, "reload-"+f.name+".saved.plist") }
+func (f reloadFiles) lock() string   { return filepath.Join(f.dir, "reload-"+f.name+".lock") }
+func (f reloadFiles) log() string    { return filepath.Join(f.dir, "reload-"+f.name+".log") }
+
+// reloadPrefix begins the labels of workers. It is no gateway's.
+const reloadPrefix = "hermes-gw.reload."
+
+func (f reloadFiles) worker(t Target) Target {
+	return Target{Domain: t.Domain, Label: reloadPrefix + f.name}
+}
+
+// secureFolder makes dir, for its owner only, or checks that it is so already: whoever can write
+// there could have any program run as that user.
+func secureFolder(dir string, owner int) error {
+	if !filepath.IsAbs(dir) {
+		return fmt.Errorf("state folder %q: the path must be absolute", dir)
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return fmt.Errorf("state folder: %w", err)
+	}
+	err := os.Mkdir(dir, 0o700)
+	if err == nil && os.Geteuid() != owner {
+		err = os.Lchown(dir, owner, -1)
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("state folder: %w", err)
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return fmt.Errorf("state folder: %w", err)
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case !info.IsDir():
+		return fmt.Errorf("state folder %s: it is not a folder", dir)
+	case info.Mode().Perm()&0o077 != 0:
+		return fmt.Errorf("state folder %s: others can reach it (mode %04o): chmod 0700 it", dir, info.Mode().Perm())
+	case !ok || int(stat.Uid) != owner:
+		return fmt.Errorf("state folder %s: it belongs to another user", dir)
+	}
+	return nil
+}
+
+// readNote reads a note, or a result. The file must be the user's own or root's.
+func readNote(path string) (reloadNote, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return reloadNote{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return reloadNote{}, err
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || !info.Mode().IsRegular() || stat.Uid != uint32(os.Geteuid()) && stat.Uid != 0 {
+		return reloadNote{}, fmt.Errorf("%s: it is not a file of this user", path)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxNote+1))
+	if err != nil {
+		return reloadNote{}, err
+	}
+	var n reloadNote
+	if len(b) > maxNote {
+		err = errors.New("it is too large")
+	} else {
+		err = json.Unmarshal(b, &n)
+	}
+	if err == nil && n.Version != noteVersion {
+		err = fmt.Errorf("it is of version %d", n.Version)
+	}
+	if err == nil {
+		err = n.Target.check()
+	}
+	if err != nil {
+		return reloadNote{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return n, nil
+}
+
+func (n reloadNote) write(path string, owner int) error {
+	b, err := json.MarshalIndent(n, "", "\t")
+	if err != nil {
+		return err
+	}
+	return replaceFile(path, append(b, '\n'), owner)
+}
+
+// replaceFile puts a whole file in place of another, or leaves that as it is. It gets
+// mode 0600.
+func replaceFile(path string, b []byte, owner int) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(b)
+	if err == nil && owner != os.Geteuid() {
+		err = f.Chown(owner, -1)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	return err
+}
+
+// monotonic reads the clock of deadlines, which all processes of this boot share.
+func monotonic() int64 {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
+		return 0
+	}
+	return t.Nano()
+}
+
+func (n reloadNote) late() bool { return monotonic() > n.Deadline }
+
+// left is the time until the deadline.
+func (n reloadNote) left() time.Duration { return time.Duration(n.Deadline - monotonic()) }
