@@ -26,7 +26,7 @@ func (c *Client) boundByJob(ctx context.Context, t Target) *jobBound {
 	timer := time.AfterFunc(margin, func() {
 		asking, cancel := context.WithTimeout(b, lastLook)
 		defer cancel()
-		j, err := c.Inspect(asking, t)
+		j, err := c.look(asking, t)
 		if err != nil {
 			j = Job{} // the assumed times have to do
 		}

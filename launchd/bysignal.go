@@ -67,7 +67,14 @@ func (r *restart) bySignal(ctx context.Context, refusal error) error {
 }
 
 // revives reports whether launchd is known to start the job again by itself.
-func revives(j Job) bool { return j.KeepAlive != nil && *j.KeepAlive }
+func revives(j Job) bool {
+	if j.KeepAlive == nil || !*j.KeepAlive {
+		return false
+	}
+	// A SIGTERM counts as a failure, unless the program makes an exit 0 of it.
+	whenGood, conditional := j.KeepAliveIf["successful exit"]
+	return !conditional || !whenGood
+}
 
 // waitFor waits for an exit, for so long if ends is true.
 func waitFor(ctx context.Context, p process, d time.Duration, ends bool) error {
@@ -89,7 +96,7 @@ func (r *restart) revived(ctx context.Context, refusal error) error {
 	var idle idleness
 	told := false
 	for wait := (backoff{}); ; {
-		j, err := r.c.Inspect(waiting, r.t)
+		j, err := r.c.look(waiting, r.t)
 		switch {
 		case err == nil && r.replaced(j.PID):
 			return r.success(j.PID, MethodSignal, "")

@@ -24,7 +24,7 @@ type change struct {
 func (x *change) first(ctx context.Context) (Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, margin)
 	defer cancel()
-	return x.c.Inspect(ctx, x.t)
+	return x.c.look(ctx, x.t)
 }
 
 // from takes pid as the old process. The error says why its identity is not known;

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"howett.net/plist"
@@ -105,45 +104,31 @@ func definitionOf(base map[string]any, j Job, p definitionText) map[string]any {
 		d["RunAtLoad"] = *j.RunAtLoad
 	}
 	switch {
+	case len(j.KeepAliveIf) > 0:
+		d["KeepAlive"] = keepAliveIf(j.KeepAliveIf, d["KeepAlive"])
 	case j.KeepAlive != nil && *j.KeepAlive:
 		d["KeepAlive"] = true
 	case p.properties != nil && d["KeepAlive"] == true:
-		delete(d, "KeepAlive") // launchd would say so; conditions it prints elsewhere, if at all
+		delete(d, "KeepAlive") // launchd would say so
 	}
 	return d
 }
 
-// definitionText is what of a print text is part of a definition and of no other use.
-type definitionText struct {
-	fields      map[string]string
-	environment map[string]string
-	properties  []string // nil when there is no such line
-}
-
-// parseDefinition reads it. As in [ParsePrint], exactly one tab is the job's own.
-func parseDefinition(text string) (p definitionText) {
-	p.fields = map[string]string{}
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
-		name, value, ok := ownField(line)
-		switch {
-		case !ok:
-		case name == "environment" && value == "{":
-			p.environment = map[string]string{}
-			for _, item := range block(lines[i+1:]) {
-				if k, v, ok := strings.Cut(item, " => "); ok {
-					p.environment[k] = v
-				}
-			}
-		case name == "properties":
-			p.properties = strings.Split(value, " | ")
-		default:
-			if _, twice := p.fields[name]; !twice {
-				p.fields[name] = value
-			}
+// keepAliveIf makes a KeepAlive of what launchd prints of its conditions. A path or a job
+// that one is about cannot be told from that: those stay as base has them.
+func keepAliveIf(printed map[string]bool, base any) map[string]any {
+	conditions := map[string]any{}
+	if m, ok := base.(map[string]any); ok {
+		conditions = maps.Clone(m)
+	}
+	for name, key := range map[string]string{"successful exit": "SuccessfulExit", "after crash": "Crashed"} {
+		if on, ok := printed[name]; ok {
+			conditions[key] = on
+		} else {
+			delete(conditions, key)
 		}
 	}
-	return p
+	return conditions
 }
 
 // workerDefinition is the worker's job: it runs at once, and again for as long as it has

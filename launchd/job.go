@@ -3,16 +3,17 @@ package launchd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/xpc"
 )
 
-// Job is what launchd tells of a job. A field that its source did not give is "", nil
-// or, for PID, 0.
+// Job is what launchd tells of a job: its attributes (712), its print text (708), or both.
+// A field that its source did not give is "", nil or, for PID, 0.
 type Job struct {
 	Target         Target
-	PID            int            // 0 when it is not running
+	PID            int            // both; 0 when it is not running
 	State          State          // print
 	Type           string         // print: "LaunchAgent", "LaunchDaemon", "Submitted", ...
 	Path           string         // both: the plist that launchd read
@@ -22,13 +23,24 @@ type Job struct {
 	LastExit       Exit           // print
 	MinimumRuntime *time.Duration // print: ThrottleInterval; whole seconds
 	ExitTimeout    *time.Duration // print: from SIGTERM to SIGKILL; whole seconds, 0 is for ever
-	KeepAlive      *bool          // both
 	RunAtLoad      *bool          // both
-	// SpawnIn is the time until launchd starts the job, when a text tells it; only with
-	// StateSpawnScheduled. launchctl print does not show it on the systems known.
+	// KeepAlive says whether launchd starts the job again by itself: always, or under
+	// conditions (both). KeepAliveIf are the conditions, where print shows them, by
+	// launchd's names: "successful exit" => false for SuccessfulExit, "after crash" for
+	// Crashed. nil in both is not known.
+	KeepAlive   *bool
+	KeepAliveIf map[string]bool
+	Reason      string // print: why the process was started, as [Client.Blame]
+	// Pended is why launchd holds back a start that is due: "speculative" in a domain
+	// that starts on demand only, "inefficient", "semaphore". A start on demand
+	// (702) overrides it. "" if nothing is held back.
+	Pended string
+	// SpawnIn is the time until launchd starts the job, in StateSpawnScheduled, if its text
+	// tells. Those of macOS 10.14 to 26 do not; [Client.Watch] knows when it saw the last
+	// process start.
 	SpawnIn *time.Duration
 	// Disabled says whether the label is disabled (811): it can run, but not be loaded
-	// again.
+	// again. Only [Client.Inspect] asks.
 	Disabled *bool
 }
 
@@ -47,17 +59,37 @@ func (j Job) Running() bool { return j.PID > 0 }
 func (c *Client) Job(ctx context.Context, t Target) (Job, error) {
 	j, err := c.attributes(ctx, t)
 	if isRefusal(err) {
-		j, _, err = c.describe(ctx, t)
+		if j, err = c.describe(ctx, t); errors.Is(err, ErrContradiction) {
+			err = nil // without a pid
+		}
 	}
 	return j, err
 }
 
-// Inspect is [Client.Job] the other way round: it reads the print text, which tells
-// more, and asks for the attributes when that is refused (unless there is no such job or
-// domain) or contradicts itself about the pid.
+// Inspect tells more than [Client.Job]: it reads the print text (708), asks whether the
+// label is disabled (811), and asks for the attributes (712) when the text is refused
+// (unless there is no such job or domain) or contradicts itself about the pid. A refusal of
+// 811 leaves Disabled nil.
 func (c *Client) Inspect(ctx context.Context, t Target) (Job, error) {
-	j, sound, err := c.describe(ctx, t)
+	j, err := c.look(ctx, t)
+	if err != nil {
+		return j, err
+	}
+	if _, enabled, err := c.Enabled(ctx, t); err == nil {
+		disabled := !enabled
+		j.Disabled = &disabled
+	}
+	return j, nil
+}
+
+// look is Inspect but for the question whether the label is disabled.
+func (c *Client) look(ctx context.Context, t Target) (Job, error) {
+	j, err := c.describe(ctx, t)
 	switch {
+	case errors.Is(err, ErrContradiction):
+		a, err := c.attributes(ctx, t)
+		j.PID = a.PID
+		return j, err
 	case errors.Is(err, ErrNotLoaded), errors.Is(err, ErrNoDomain):
 		return Job{}, err
 	case isRefusal(err):
@@ -66,11 +98,7 @@ func (c *Client) Inspect(ctx context.Context, t Target) (Job, error) {
 			return Job{}, err // that of the first question says more
 		}
 		return a, aerr
-	case err != nil || sound:
-		return j, err
 	}
-	a, err := c.attributes(ctx, t)
-	j.PID = a.PID
 	return j, err
 }
 
@@ -114,13 +142,19 @@ func (c *Client) attributes(ctx context.Context, t Target) (Job, error) {
 	return j, nil
 }
 
-func (c *Client) describe(ctx context.Context, t Target) (j Job, sound bool, err error) {
+// describe reads the job's print text. With ErrContradiction the Job is good but for its
+// pid.
+func (c *Client) describe(ctx context.Context, t Target) (Job, error) {
 	text, err := c.Print(ctx, t)
 	if err != nil {
-		return Job{}, false, err
+		return Job{}, err
 	}
-	j, sound = parseJob(t, text)
-	return j, sound, nil
+	j, err := ParsePrint(text)
+	if err != nil && !errors.Is(err, ErrContradiction) {
+		return Job{}, fmt.Errorf("print %s: %w", t, err)
+	}
+	j.Target = t // whatever the text begins with
+	return j, err
 }
 
 // pidOf returns the pid in a reply, 0 if there is none that can be a job's; 1 is launchd.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/hermes-gw/hermes-gw/xpc"
@@ -29,11 +28,11 @@ func (c *Client) List(ctx context.Context, d Domain) ([]ListEntry, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := parseServices(text)
+	info, err := ParseDomain(text)
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", d, err)
 	}
-	return list, nil
+	return info.Services, nil
 }
 
 // ListOwn lists the jobs of the domain whose bootstrap port this process has, sorted by
@@ -65,67 +64,4 @@ func (c *Client) ListOwn(ctx context.Context) ([]ListEntry, error) {
 	}
 	slices.SortFunc(list, func(a, b ListEntry) int { return strings.Compare(a.Label, b.Label) })
 	return list, nil
-}
-
-// parseServices reads the rows of the services block of a domain's print text. The
-// format is described in launchd-protocol.md 6.3a, from captures of macOS 13 to 26.
-func parseServices(text string) ([]ListEntry, error) {
-	lines := strings.Split(strings.TrimRight(text, "\n\x00"), "\n")
-	if last := lines[len(lines)-1]; last != "}" {
-		return nil, fmt.Errorf("launchd's text is cut off at %q", clip(last))
-	}
-	start := slices.Index(lines, "\tservices = {")
-	if start < 0 {
-		return nil, nil
-	}
-	var list []ListEntry
-	for _, line := range lines[start+1:] {
-		if line == "\t}" {
-			return list, nil
-		}
-		if line == "" {
-			continue
-		}
-		e, ok := parseService(line)
-		if !ok {
-			return nil, fmt.Errorf("cannot read the row %q of launchd's text", clip(line))
-		}
-		list = append(list, e)
-	}
-	return nil, fmt.Errorf("launchd's text has no end of the services block")
-}
-
-// parseService reads a row: two tabs, pid, status, tab, label.
-func parseService(line string) (ListEntry, bool) {
-	row, ok := strings.CutPrefix(line, "\t\t")
-	if !ok {
-		return ListEntry{}, false
-	}
-	numbers, label, ok := strings.Cut(row, "\t")
-	if !ok || label == "" {
-		return ListEntry{}, false
-	}
-	pid, status, ok := strings.Cut(strings.TrimSpace(numbers), " ")
-	status = strings.TrimSpace(status)
-	if !ok || status == "" {
-		return ListEntry{}, false
-	}
-	e := ListEntry{Label: label}
-	if pid != "-" {
-		n, err := strconv.ParseUint(pid, 10, 31)
-		if err != nil {
-			return ListEntry{}, false
-		}
-		e.PID = int(n)
-	}
-	e.LastExit = rowStatus(status)
-	return e, true
-}
-
-// clip keeps an error on one line.
-func clip(s string) string {
-	if len(s) > 80 {
-		return s[:80] + "..."
-	}
-	return s
 }

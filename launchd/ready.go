@@ -90,7 +90,7 @@ func (r *restart) followed(ctx context.Context, exits int) error {
 	told := false
 	var idle idleness
 	for wait := (backoff{}); ; {
-		j, err := r.c.Inspect(ctx, r.t)
+		j, err := r.c.look(ctx, r.t)
 		if err != nil && ctx.Err() == nil {
 			return renamed("restart", err)
 		}

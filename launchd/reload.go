@@ -158,7 +158,9 @@ func (r *reload) check(ctx context.Context) error {
 	}
 	// Not all of it may be told: a launchd that refuses print has only the file's word.
 	if text, err := r.c.Print(ctx, r.t); err == nil {
-		r.text = parseDefinition(text)
+		if p, err := readPrinted(text); err == nil {
+			_, r.text, _ = p.job(r.t)
+		}
 	}
 	return r.checkPlist()
 }
@@ -195,7 +197,7 @@ func (r *reload) begin(ctx context.Context) (unlock func(), err error) {
 // its deadline is what is left of a reload that cannot end any more; it is removed.
 func (r *reload) alone(ctx context.Context) error {
 	worker := r.files.worker(r.t)
-	j, err := r.c.Inspect(ctx, worker)
+	j, err := r.c.look(ctx, worker)
 	if errors.Is(err, ErrNotLoaded) {
 		return nil
 	}
@@ -245,7 +247,7 @@ func (r *reload) hire(ctx context.Context) error {
 	waiting, cancel := context.WithTimeout(ctx, workerRuns)
 	defer cancel()
 	for wait := (backoff{}); ; {
-		j, err := r.c.Inspect(waiting, worker)
+		j, err := r.c.look(waiting, worker)
 		n, noteErr := readNote(r.files.note())
 		switch {
 		case errors.Is(err, ErrNotLoaded), noteErr == nil && n.Attempts > 0, errors.Is(noteErr, fs.ErrNotExist):
@@ -311,7 +313,7 @@ func (r *reload) follow(ctx context.Context) error {
 	worker := r.files.worker(r.t)
 	r.emit(Event{Kind: EventWaiting, Detail: worker.String()})
 	for wait := (backoff{}); ; {
-		_, err := r.c.Inspect(ctx, worker)
+		_, err := r.c.look(ctx, worker)
 		if errors.Is(err, ErrNotLoaded) {
 			return r.conclude(ctx)
 		}
@@ -332,7 +334,7 @@ func (r *reload) conclude(ctx context.Context) error {
 		r.res.Outcome = OutcomeUnknown
 		return fmt.Errorf("reload %s: the worker left no result: %w", r.t, err)
 	}
-	j, err := r.c.Inspect(ctx, r.t)
+	j, err := r.c.look(ctx, r.t)
 	if err != nil {
 		return fmt.Errorf("%w%s", renamed(r.op, err), because(n))
 	}

@@ -184,7 +184,7 @@ func (w *reloadWorker) load(ctx context.Context) error {
 // stays reports whether the job is loaded and not on its way out: one whose process is
 // being stopped may be gone afterwards.
 func (w *reloadWorker) stays(ctx context.Context) (bool, error) {
-	j, err := w.c.Inspect(ctx, w.t)
+	j, err := w.c.look(ctx, w.t)
 	if errors.Is(err, ErrNotLoaded) {
 		return false, nil
 	}
@@ -215,7 +215,7 @@ func (w *reloadWorker) verify(ctx context.Context) error {
 	defer cancel()
 	asked := false
 	for wait := (backoff{}); ; {
-		j, err := w.c.Inspect(waiting, w.t)
+		j, err := w.c.look(waiting, w.t)
 		switch {
 		case err == nil && w.replaced(j.PID) && !j.State.Stopping():
 			w.note.New = j.PID
@@ -255,10 +255,10 @@ func (w *reloadWorker) rollBack(ctx context.Context) error {
 		return lookErr
 	case loaded:
 		w.note.RolledBack = path == w.note.Saved
-		if j, err := w.c.Inspect(ctx, w.t); err == nil && j.PID == 0 {
+		if j, err := w.c.look(ctx, w.t); err == nil && j.PID == 0 {
 			w.c.Kickstart(ctx, w.t, KickstartOptions{Unthrottle: true})
 		}
-		if j, err := w.c.Inspect(ctx, w.t); err == nil {
+		if j, err := w.c.look(ctx, w.t); err == nil {
 			w.note.New = j.PID
 		}
 		return w.goOn(stepDone)

@@ -250,7 +250,7 @@ func (r *restart) resolve(ctx context.Context) error {
 
 // look reads the job again and keeps what it tells of its times.
 func (r *restart) look(ctx context.Context) (Job, error) {
-	j, err := r.c.Inspect(ctx, r.t)
+	j, err := r.c.look(ctx, r.t)
 	if err == nil && j.ExitTimeout != nil {
 		r.job = j
 	}
@@ -358,7 +358,7 @@ func (r *restart) kick(ctx context.Context) (pid int, taken bool, err error) {
 		case <-timer.C:
 		}
 		asking, cancel := context.WithTimeout(ctx, lastLook)
-		j, err := r.c.Inspect(asking, r.t)
+		j, err := r.c.look(asking, r.t)
 		cancel()
 		if err == nil && j.PID == r.old.PID && j.State.Stopping() {
 			return 0, true, nil
@@ -405,7 +405,7 @@ func (r *restart) prove(ctx context.Context, pid int) error {
 
 // goneAgain handles a new process that has exited before it could be looked at.
 func (r *restart) goneAgain(ctx context.Context, pid int) error {
-	j, err := r.c.Inspect(ctx, r.t)
+	j, err := r.c.look(ctx, r.t)
 	if err != nil {
 		return renamed("restart", err)
 	}
@@ -441,7 +441,7 @@ func (r *restart) await(ctx context.Context, patience time.Duration) (pid int, e
 	var last Job
 	begin := time.Now()
 	for wait := (backoff{}); ; {
-		j, err := r.c.Inspect(ctx, r.t)
+		j, err := r.c.look(ctx, r.t)
 		switch {
 		case err == nil:
 			last = j
@@ -499,7 +499,7 @@ func (r *restart) lost(ctx context.Context, cause error) error {
 func (r *restart) once(ctx context.Context) (pid int, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 	defer cancel()
-	j, err := r.c.Inspect(ctx, r.t)
+	j, err := r.c.look(ctx, r.t)
 	if err == nil && !r.replaced(j.PID) {
 		err = errors.New("the old process is still there")
 	}

@@ -150,7 +150,7 @@ func (x *change) stop(ctx context.Context, res *StopResult) error {
 	}
 	begin := time.Now()
 	for wait := (backoff{}); ; {
-		j, err := x.c.Inspect(ctx, x.t)
+		j, err := x.c.look(ctx, x.t)
 		switch {
 		case errors.Is(err, ErrNotLoaded), errors.Is(err, ErrNoDomain):
 			return nil

@@ -45,7 +45,7 @@ type watcher struct {
 
 func (w *watcher) run(ctx context.Context) {
 	for wait := (backoff{}); ; {
-		j, err := w.c.Inspect(ctx, w.t)
+		j, err := w.c.look(ctx, w.t)
 		absent := errors.Is(err, ErrNotLoaded) || errors.Is(err, ErrNoDomain)
 		switch {
 		case ctx.Err() != nil:

@@ -328,7 +328,7 @@ func TestJobSources(t *testing.T) {
 
 	// Inspect is the other way round.
 	m, c := newModel(t, 5)
-	if j, err := c.Inspect(ctx, target); err != nil || j.State != "running" || j.Path != "" || len(m.log) != 1 {
+	if j, err := c.Inspect(ctx, target); err != nil || j.State != "running" || j.Path != "" || j.Disabled == nil || *j.Disabled || len(m.log) != 2 {
 		t.Errorf("%+v, %v", j, err)
 	}
 	m.refuse = map[uint64]xpc.Errno{708: 144}

@@ -164,9 +164,12 @@ func (c *command) look(ctx context.Context, r *jobResult, t launchd.Target, uid 
 	}
 	r.job = job
 	r.job.Target = t
-	if _, enabled, err := c.launchd.Enabled(ctx, t); err == nil {
-		disabled := !enabled
-		r.disabled = &disabled
+	r.disabled = job.Disabled
+	if err != nil { // of a job that is not loaded nothing else tells
+		if _, enabled, err := c.launchd.Enabled(ctx, t); err == nil {
+			disabled := !enabled
+			r.disabled = &disabled
+		}
 	}
 	if err != nil && r.disabled != nil && *r.disabled { // as Find says of a bare label
 		return &launchd.Error{Op: "find", Target: t.String(), Code: xpc.ServiceDisabled}
