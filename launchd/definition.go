@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"howett.net/plist"
-
 	"github.com/hermes-gw/hermes-gw/internal/plistfile"
 )
 
@@ -73,7 +71,7 @@ func definitionOf(base map[string]any, j Job, p definitionText) map[string]any {
 	inferred := slices.Contains(p.properties, "inferred program")
 	switch {
 	case len(j.Arguments) > 0:
-		d["ProgramArguments"] = j.Arguments
+		d["ProgramArguments"] = texts(j.Arguments)
 		if inferred || j.Program == "" || base["Program"] == nil && j.Program == j.Arguments[0] {
 			delete(d, "Program")
 		} else {
@@ -89,7 +87,11 @@ func definitionOf(base map[string]any, j Job, p definitionText) map[string]any {
 	if env := maps.Clone(p.environment); env != nil {
 		delete(env, "XPC_SERVICE_NAME") // launchd's own
 		if len(env) > 0 {
-			d["EnvironmentVariables"] = env
+			variables := map[string]any{}
+			for k, v := range env {
+				variables[k] = v
+			}
+			d["EnvironmentVariables"] = variables
 		} else {
 			delete(d, "EnvironmentVariables")
 		}
@@ -136,10 +138,10 @@ func keepAliveIf(printed map[string]bool, base any) map[string]any {
 func (r *reload) workerDefinition() map[string]any {
 	d := map[string]any{
 		"Label":             r.files.worker(r.t).Label,
-		"ProgramArguments":  slices.Concat(r.o.Program, []string{r.o.Address, r.t.String(), r.files.dir}),
+		"ProgramArguments":  texts(slices.Concat(r.o.Program, []string{r.o.Address, r.t.String(), r.files.dir})),
 		"RunAtLoad":         true,
 		"KeepAlive":         map[string]any{"SuccessfulExit": false},
-		"ThrottleInterval":  workerThrottle,
+		"ThrottleInterval":  int64(workerThrottle),
 		"StandardErrorPath": r.files.log(),
 	}
 	if r.t.Domain.kind == kindUser {
@@ -149,11 +151,20 @@ func (r *reload) workerDefinition() map[string]any {
 	return d
 }
 
+// texts is an array as a property list has it.
+func texts(list []string) []any {
+	items := make([]any, len(list))
+	for i, s := range list {
+		items[i] = s
+	}
+	return items
+}
+
 // writePlist writes a property list that only its owner can read.
 func (r *reload) writePlist(path string, d map[string]any) error {
-	b, err := plist.MarshalIndent(d, plist.XMLFormat, "\t")
+	b, err := encodePlist(d)
 	if err != nil {
 		return fmt.Errorf("%s: %w", filepath.Base(path), err)
 	}
-	return replaceFile(path, b, r.owner)
+	return replaceFile(path, b, 0o600, r.owner)
 }

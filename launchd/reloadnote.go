@@ -151,35 +151,7 @@ func (n reloadNote) write(path string, owner int) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(path, append(b, '\n'), owner)
-}
-
-// replaceFile puts a whole file in place of another, or leaves that as it is. It gets
-// mode 0600.
-func replaceFile(path string, b []byte, owner int) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(b)
-	if err == nil && owner != os.Geteuid() {
-		err = f.Chown(owner, -1)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	return err
+	return replaceFile(path, append(b, '\n'), 0o600, owner)
 }
 
 // monotonic reads the clock of deadlines, which all processes of this boot share.

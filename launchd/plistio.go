@@ -1,0 +1,93 @@
+package launchd
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"reflect"
+
+	"howett.net/plist"
+
+	"github.com/hermes-gw/hermes-gw/internal/plistfile"
+)
+
+// ReadPlist reads a job's property list as launchd does: a regular file, XML or binary, of
+// at most 256 KiB. The error names the path and, if a value is not of the kind that it
+// should be, the key; [Lint] tells more.
+func ReadPlist(path string) (*Plist, error) {
+	b, _, err := plistfile.Read(path)
+	if err != nil {
+		return nil, fmt.Errorf("property list %s: %w", path, err)
+	}
+	p, err := ParsePlist(b)
+	if err != nil {
+		return nil, fmt.Errorf("property list %s: %w", path, err)
+	}
+	return p, nil
+}
+
+// ParsePlist reads a job's property list, XML or binary. Text in the older format that
+// begins without a tag is refused, as launchd refuses it, and so is nothing at all. Keys that
+// are not known go to Extra. A key that stands there twice counts once, the last time.
+func ParsePlist(b []byte) (*Plist, error) {
+	d, err := decodePlist(b)
+	if err != nil {
+		return nil, err
+	}
+	p := new(Plist)
+	if err := decodeStruct("", d, reflect.ValueOf(p).Elem()); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// decodePlist reads a property list whose root is a dictionary.
+func decodePlist(b []byte) (map[string]any, error) {
+	var root any
+	if err := plistfile.Decode(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")), &root); err != nil {
+		return nil, err
+	}
+	d, ok := root.(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("it is %s, not a dictionary", kindOf(root))
+	}
+	return d, nil
+}
+
+// Encode returns p as XML, its keys in alphabetical order. Text that XML cannot hold
+// (control characters, invalid UTF-8) is an error that names the key. A KeepAlive that is
+// Always and has conditions is an error, too.
+func (p *Plist) Encode() ([]byte, error) {
+	if p.KeepAlive != nil && p.KeepAlive.Always {
+		if _, both := p.KeepAlive.encode().(map[string]any); both {
+			return nil, &valueError{Key: "KeepAlive", Why: "is always and has conditions: a list can hold only one"}
+		}
+	}
+	return encodePlist(encodeStruct(reflect.ValueOf(p).Elem()))
+}
+
+func encodePlist(d map[string]any) ([]byte, error) {
+	if err := checkTexts("", d); err != nil {
+		return nil, err
+	}
+	b, err := plist.MarshalIndent(d, plist.XMLFormat, "\t")
+	if err != nil {
+		return nil, err
+	}
+	return append(b, '\n'), nil
+}
+
+// WriteFile writes p to path, as XML with mode 0644, which launchd demands of whoever is
+// not the owner. It is written beside path, synced and renamed: path holds the old list or the
+// new one at any moment, and the old one if anything fails. A symbolic link at path is
+// replaced, not followed.
+func (p *Plist) WriteFile(path string) error {
+	b, err := p.Encode()
+	if err != nil {
+		return fmt.Errorf("property list %s: %w", path, err)
+	}
+	if info, err := os.Lstat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("property list %s: it is a folder", path)
+	}
+	return replaceFile(path, b, 0o644, -1)
+}
