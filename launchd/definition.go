@@ -5,6 +5,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/internal/plistfile"
@@ -18,16 +19,26 @@ func (r *reload) checkPlist() error {
 	if !filepath.IsAbs(r.o.Path) {
 		return fmt.Errorf("reload %s: nothing was changed: property list %q: the path must be absolute", r.t, r.o.Path)
 	}
+	found, err := Lint(r.o.Path, LintOptions{Domain: r.t.Domain})
+	if err != nil {
+		return bad("%w", err)
+	}
+	for _, f := range found {
+		if f.Fatal {
+			return bad("%s", strings.TrimPrefix(f.String(), "error: "))
+		}
+		r.res.Warnings = append(r.res.Warnings, r.o.Path+": "+strings.TrimPrefix(f.String(), "warning: "))
+	}
 	b, _, err := plistfile.Read(r.o.Path)
 	if err != nil {
 		return bad("%w", err)
 	}
-	var keys map[string]any
-	if err := plistfile.Decode(b, &keys); err != nil {
+	keys, err := decodePlist(b)
+	if err != nil {
 		return bad("%w", err)
 	}
 	if label, _ := keys["Label"].(string); label != r.t.Label {
-		return bad("it is the property list of %q", label)
+		return bad("it is the property list of %s", printable(quoted(label)))
 	}
 	r.note.Digest = digest(b)
 	r.disk = keys
@@ -48,7 +59,9 @@ func (r *reload) savedDefinition() map[string]any {
 func onDisk(path string) map[string]any {
 	keys := map[string]any{}
 	if b, _, err := plistfile.Read(path); err == nil {
-		plistfile.Decode(b, &keys)
+		if d, err := decodePlist(b); err == nil {
+			keys = d
+		}
 	}
 	return keys
 }

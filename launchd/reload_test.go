@@ -119,7 +119,11 @@ func TestReloadChecks(t *testing.T) {
 		"broken plist": {func(o *ReloadOptions) {
 			o.Path = e.dir + "/b.plist"
 			os.WriteFile(o.Path, []byte("<plist><dict>"), 0o644)
-		}, "b.plist"},
+		}, "cannot read it"},
+		"no such binary": {func(o *ReloadOptions) { o.Path = e.write("job", "<string>"+e.dir+"/none</string>", keepAlive) }, "program-not-found"},
+		"wrong session": {func(o *ReloadOptions) {
+			o.Path = e.plist("job", sleeper, "<key>LimitLoadToSessionType</key><string>LoginWindow</string>")
+		}, "session-domain"},
 		"no program":           {func(o *ReloadOptions) { o.Program = nil }, "worker's program"},
 		"missing program":      {func(o *ReloadOptions) { o.Program = []string{e.dir + "/none"} }, "worker's program"},
 		"a file for a program": {func(o *ReloadOptions) { o.Program = []string{e.dir + "/job.plist"} }, "not executable"},

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/hermes-gw/hermes-gw/internal/spell"
 )
 
 // options are the flags of every verb.
@@ -156,7 +158,7 @@ func parse(set *pflag.FlagSet, args []string, page string) error {
 		return usage(page, "unknown flag -%s", unknown.GetSpecifiedName())
 	case errors.As(err, &unknown):
 		name := unknown.GetSpecifiedName()
-		if like := nearest(name, flagNames(set)); like != "" {
+		if like := spell.Nearest(name, flagNames(set)); like != "" {
 			return usage("Did you mean --"+like+"? "+page, "unknown flag --%s", name)
 		}
 		return usage(page, "unknown flag --%s", name)

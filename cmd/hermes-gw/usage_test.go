@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/spf13/pflag"
+
+	"github.com/hermes-gw/hermes-gw/internal/spell"
 )
 
 // Every wrong command line is exit 2 and one line that names the mistake and a way out.
@@ -186,7 +188,7 @@ func TestNearest(t *testing.T) {
 		"restrat": "restart", "restar": "restart", "stat": "start", "stopp": "stop", "hlep": "help", "x": "", "": "", "kickstart": "",
 		strings.Repeat("r", 1000): "",
 	} {
-		if got := nearest(word, verbNames()); got != want {
+		if got := spell.Nearest(word, verbNames()); got != want {
 			t.Errorf("%q: %q, want %q", word, got, want)
 		}
 	}

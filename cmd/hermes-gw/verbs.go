@@ -1,6 +1,10 @@
 package main
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/hermes-gw/hermes-gw/internal/spell"
+)
 
 // example is one line of a help page.
 type example struct{ line, does string }
@@ -125,7 +129,7 @@ func findVerb(name string) (verb, error) {
 		}
 	}
 	remedy := "The verbs are " + strings.Join(verbNames(), ", ") + "."
-	if like := nearest(name, verbNames()); like != "" {
+	if like := spell.Nearest(name, verbNames()); like != "" {
 		remedy = "Did you mean " + like + "? " + remedy
 	}
 	return verb{}, usage(remedy, "unknown verb %q", name)

@@ -1,7 +1,8 @@
-package main
+// Package spell guesses what a mistyped word was meant to be.
+package spell
 
-// nearest returns the candidate that the mistyped word most likely meant, or "".
-func nearest(word string, candidates []string) string {
+// Nearest returns the candidate that the mistyped word most likely meant, or "".
+func Nearest(word string, candidates []string) string {
 	best, limit := "", max(1, min(len(word), 6)/2)+1
 	for _, c := range candidates {
 		if d := distance(word, c); d < limit {
