@@ -20,7 +20,11 @@ import (
 //
 // Without paths nothing is sent: to launchd that would be an empty success.
 //
-// Errors: 5 (no reason given: see [Error.Remedy]), [ErrAlreadyLoaded],
+// 5 (EIO) can mean almost anything. For each path that failed with it the job is looked
+// at (708, 811) and its file read, and [Error].Found says what is wrong there; that takes at
+// most 3 s, changes nothing and sends nothing again.
+//
+// Errors: 5, [ErrAlreadyLoaded],
 // [ErrDisabled], [ErrNoDomain], [ErrProtected], 109 and 111 (the plist), 122 (owner
 // or mode of the plist), 134 (wrong kind of session).
 // Sources: Procursus launchctl, bootstrap.c; xspawn (by-cli).
@@ -42,10 +46,10 @@ func (c *Client) Bootstrap(ctx context.Context, d Domain, paths ...string) error
 	if e, ok := errors.AsType[*Error](err); ok && len(paths) == 1 {
 		e.Path = paths[0]
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = bootstrapErrors(d, paths, reply)
 	}
-	return bootstrapErrors(d, paths, reply)
+	return c.diagnose(ctx, d, err)
 }
 
 // bootstrapErrors reads what a bootstrap reply says of single paths.

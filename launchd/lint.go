@@ -91,10 +91,9 @@ type Rule struct {
 }
 
 // LintRules lists the rules in the order of their findings.
-func LintRules() []Rule {
-	list := make([]Rule, len(rules))
-	for i, r := range rules {
-		list[i] = Rule{r.id, r.summary}
+func LintRules() (list []Rule) {
+	for _, r := range allRules() {
+		list = append(list, Rule{r.id, r.summary})
 	}
 	return list
 }
@@ -106,8 +105,10 @@ type rule struct {
 	check       func(l *lint, report func(key, problem, fix string))
 }
 
-// rules is the table. Sources stand at the checks.
-var rules = slices.Concat(fileRules, labelRules, keyRules, programRules, keepAliveRules, timeRules, pathRules, placeRules, otherRules)
+// allRules is the table. Sources stand at the checks.
+func allRules() []rule {
+	return slices.Concat(fileRules, labelRules, keyRules, programRules, keepAliveRules, timeRules, pathRules, placeRules, otherRules)
+}
 
 // lint is a property list under examination.
 type lint struct {
@@ -149,7 +150,7 @@ func (l *lint) take(keys map[string]any) {
 }
 
 func (l *lint) run() (found []Finding) {
-	for _, r := range rules {
+	for _, r := range allRules() {
 		if l.keys == nil && r.check != nil && !aboutFile(r.id) {
 			continue
 		}

@@ -26,9 +26,9 @@ var keyRules = []rule{
 	}},
 	// launchd.plist(5): "no longer implemented", "no longer has any effect", "deprecated".
 	{"retired-key", "every key is one that launchd still reads", false, func(l *lint, report func(key, problem, fix string)) {
-		for _, key := range slices.Sorted(maps.Keys(l.keys)) {
-			if instead, retired := retiredKeys[key]; retired {
-				report(key, "launchd no longer reads it", instead)
+		for _, r := range retiredKeys {
+			if _, set := l.keys[r.key]; set {
+				report(r.key, "launchd no longer reads it", r.instead)
 			}
 		}
 		if k := l.plist.KeepAlive; k != nil && k.NetworkState != nil {
@@ -44,17 +44,17 @@ var keyRules = []rule{
 	}},
 }
 
-var retiredKeys = map[string]string{
-	"OnDemand":            "Use KeepAlive, which is its opposite",
-	"ServiceIPC":          "Remove it",
-	"HopefullyExitsFirst": "Remove it",
-	"HopefullyExitsLast":  "Remove it",
-	"LimitLoadToHosts":    "Remove it",
-	"LimitLoadFromHosts":  "Remove it",
-	"EnableGlobbing":      "Remove it, and write the arguments out",
-	"TimeOut":             "Remove it; ExitTimeOut is the time from SIGTERM to SIGKILL",
-	"Debug":               "Remove it",
-	"POSIXSpawnType":      "Use ProcessType",
+var retiredKeys = []struct{ key, instead string }{
+	{"Debug", "Remove it"},
+	{"EnableGlobbing", "Remove it, and write the arguments out"},
+	{"HopefullyExitsFirst", "Remove it"},
+	{"HopefullyExitsLast", "Remove it"},
+	{"LimitLoadFromHosts", "Remove it"},
+	{"LimitLoadToHosts", "Remove it"},
+	{"OnDemand", "Use KeepAlive, which is its opposite"},
+	{"POSIXSpawnType", "Use ProcessType"},
+	{"ServiceIPC", "Remove it"},
+	{"TimeOut", "Remove it; ExitTimeOut is the time from SIGTERM to SIGKILL"},
 }
 
 // unknown reports the keys that no field stands for, at every level.

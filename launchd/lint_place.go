@@ -2,7 +2,6 @@ package launchd
 
 import (
 	"fmt"
-	"maps"
 	"os/user"
 	"slices"
 	"strings"
@@ -10,14 +9,27 @@ import (
 
 // sessionTypes are the words of LimitLoadToSessionType, and which domain takes them: TN2083,
 // launchd-protocol.md 7.6 (134).
-var sessionTypes = map[string]kind{"Aqua": kindGUI, "Background": kindUser, "System": kindSystem, "LoginWindow": kindLogin, "StandardIO": 0}
+var sessionTypes = []sessionType{{"Aqua", kindGUI}, {"Background", kindUser}, {"LoginWindow", kindLogin}, {"StandardIO", 0}, {"System", kindSystem}}
+
+type sessionType struct {
+	word string
+	kind kind // 0: of none that has a name here
+}
+
+func sessionTypeOf(word string) (sessionType, bool) {
+	i := slices.IndexFunc(sessionTypes, func(s sessionType) bool { return s.word == word })
+	if i < 0 {
+		return sessionType{}, false
+	}
+	return sessionTypes[i], true
+}
 
 // placeRules are about the domain that the list is for.
 var placeRules = []rule{
 	{"session-unknown", "LimitLoadToSessionType names sessions that there are", true, func(l *lint, report func(key, problem, fix string)) {
 		for _, s := range l.plist.LimitLoadToSessionType {
-			if _, known := sessionTypes[s]; !known {
-				report("LimitLoadToSessionType", quoted(s)+" is no kind of session, so that the job loads nowhere", "Write one of "+strings.Join(slices.Sorted(maps.Keys(sessionTypes)), ", "))
+			if _, known := sessionTypeOf(s); !known {
+				report("LimitLoadToSessionType", quoted(s)+" is no kind of session, so that the job loads nowhere", "Write one of Aqua, Background, LoginWindow, StandardIO, System")
 			}
 		}
 	}},
@@ -27,7 +39,7 @@ var placeRules = []rule{
 			return
 		}
 		for _, s := range types {
-			if k, known := sessionTypes[s]; !known || k == l.domain.kind {
+			if k, known := sessionTypeOf(s); !known || k.kind == l.domain.kind {
 				return // of an unknown one the rule above tells
 			}
 		}

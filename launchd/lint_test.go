@@ -177,6 +177,7 @@ func TestLintRules(t *testing.T) {
 		"inetd-sockets": {with(key("inetdCompatibility", "<dict>"+key("Wait", "<false/>")+"</dict>")),
 			with(key("Sockets", "<dict>"+key("a", "<dict>"+key("SockServiceName", text("http"))+"</dict>")+"</dict>") + key("inetdCompatibility", "<dict>"+key("Wait", "<false/>")+"</dict>")), "inetdCompatibility"},
 	}
+	rules := allRules()
 	if len(rules) < 25 || len(cases) != len(rules) {
 		t.Errorf("%d rules, %d cases", len(rules), len(cases))
 	}

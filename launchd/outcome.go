@@ -71,7 +71,7 @@ func notLoaded(op string, t Target, disabled bool) error {
 }
 
 // disabledWarning is about a job that is loaded although it is disabled.
-const disabledWarning = "The job is disabled: it runs now, but launchd will not load it again; launchctl enable %s changes that."
+const disabledWarning = "The job is disabled: it runs now, but launchd will not load it again; hermes-gw ctl enable %s changes that."
 
 // disabled reports whether the label is known to be disabled. It is a question on the
 // side: a launchd that does not answer it is no obstacle.

@@ -135,6 +135,7 @@ func TestReloadChecks(t *testing.T) {
 		}, "others can reach it"},
 		"linked folder": {func(o *ReloadOptions) { o.StateDir = e.dir + "/link"; os.Symlink(t.TempDir(), o.StateDir) }, "not a folder"},
 	} {
+		e.plist("job", sleeper, keepAlive)
 		o := good
 		c.break_(&o)
 		from := e.seen()
@@ -152,6 +153,7 @@ func TestReloadChecks(t *testing.T) {
 	if now := e.pid(job); now != pid {
 		t.Errorf("pid %d -> %d", pid, now)
 	}
+	e.plist("job", sleeper, keepAlive)
 	if err := e.SetEnabled(t.Context(), job, false); err != nil {
 		t.Fatal(err)
 	}

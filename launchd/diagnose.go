@@ -1,0 +1,147 @@
+package launchd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/hermes-gw/hermes-gw/internal/plistfile"
+	"github.com/hermes-gw/hermes-gw/xpc"
+)
+
+// Cause is one reason that was found for an error that launchd gave none for.
+type Cause struct {
+	// ID is a word that programs may rely on: "already-loaded", "draining", "disabled",
+	// "loaded-elsewhere", "no-domain", "relative-path", "no-file", or the name of a rule
+	// of [Lint].
+	ID      string
+	Problem string // "the label x is disabled"
+	Remedy  string // one sentence
+
+	is error // the sentinel that it amounts to, or nil
+}
+
+const (
+	diagnosis = 3 * time.Second // at most, for all paths together
+	maxDiags  = 16              // paths that are looked at
+)
+
+// diagnose looks for the reason of each 5 in err, an error of a bootstrap.
+func (c *Client) diagnose(ctx context.Context, d Domain, err error) error {
+	var failed []*Error
+	collect(err, func(e *Error) {
+		if e.Code == xpc.EIO && e.Path != "" && len(failed) < maxDiags {
+			failed = append(failed, e)
+		}
+	})
+	if len(failed) == 0 {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, diagnosis)
+	defer cancel()
+	for _, e := range failed {
+		e.Found = c.causes(ctx, d, e.Path)
+	}
+	return err
+}
+
+// collect finds the errors of launchd in err, which may be several joined.
+func collect(err error, f func(*Error)) {
+	if e, ok := err.(*Error); ok {
+		f(e)
+		return
+	}
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range several.Unwrap() {
+			collect(err, f)
+		}
+	}
+}
+
+// causes looks at what launchd-protocol.md 7.6 lists: the reasons for 5 that users met.
+func (c *Client) causes(ctx context.Context, d Domain, path string) (found []Cause) {
+	if !filepath.IsAbs(path) {
+		return []Cause{{ID: "relative-path", Problem: "the path is not absolute, and launchd does not know this program's folder", Remedy: "Give the whole path."}}
+	}
+	label := ""
+	if b, _, err := plistfile.Read(path); err == nil {
+		if keys, err := decodePlist(b); err == nil {
+			label, _ = keys["Label"].(string)
+		}
+	}
+	t := Target{Domain: d, Label: label}
+	if t.check() == nil {
+		found = c.causesAt(ctx, t)
+	}
+	findings, err := Lint(path, LintOptions{Domain: d})
+	if err != nil {
+		return append(found, Cause{ID: "no-file", Problem: fmt.Sprintf("the file cannot be read: %v", pathless(err)), Remedy: "Name a property list that launchd can read."})
+	}
+	for _, f := range findings {
+		if f.Fatal {
+			problem := f.Problem
+			if f.Key != "" {
+				problem = f.Key + ": " + problem
+			}
+			found = append(found, Cause{ID: f.Rule, Problem: problem, Remedy: f.Fix + "."})
+		}
+	}
+	return found
+}
+
+// causesAt asks launchd about the job itself.
+func (c *Client) causesAt(ctx context.Context, t Target) (found []Cause) {
+	j, err := c.look(ctx, t)
+	switch {
+	case errors.Is(err, ErrNoDomain):
+		return []Cause{{"no-domain", fmt.Sprintf("there is no %s", t.Domain), adviceOn(xpc.NoSuchDomain).text, ErrNoDomain}}
+	case err == nil && j.State.Stopping():
+		found = append(found, Cause{"draining", fmt.Sprintf("the job is being unloaded, and its process %d has not exited yet", j.PID),
+			"Try again when it has: launchd kills it after its exit timeout" + withinExit(j) + ".", ErrStopping})
+	case err == nil:
+		running := ""
+		if j.PID > 0 {
+			running = fmt.Sprintf(", and runs as process %d", j.PID)
+		}
+		found = append(found, Cause{"already-loaded", fmt.Sprintf("the job is loaded already%s", running),
+			"Restart it, or unload it first if its property list changed.", ErrAlreadyLoaded})
+	}
+	if c.disabled(ctx, t) {
+		found = append(found, Cause{"disabled", fmt.Sprintf("the label %s is disabled", t.Label), "Enable it first: hermes-gw ctl enable " + t.String() + ".", ErrDisabled})
+	}
+	if other, ok := t.Domain.sibling(); ok {
+		there := Target{Domain: other, Label: t.Label}
+		if loaded, err := c.loaded(ctx, there); err == nil && loaded {
+			found = append(found, Cause{"loaded-elsewhere", fmt.Sprintf("the label is loaded in %s", other), "Unload it there first: hermes-gw stop " + there.String() + ".", nil})
+		}
+	}
+	return found
+}
+
+func withinExit(j Job) string {
+	if j.ExitTimeout == nil || *j.ExitTimeout == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %v", *j.ExitTimeout)
+}
+
+// sibling returns the other domain of the same user.
+func (d Domain) sibling() (Domain, bool) {
+	switch d.kind {
+	case kindGUI:
+		return Domain{kindUser, d.id}, true
+	case kindUser:
+		return Domain{kindGUI, d.id}, true
+	}
+	return Domain{}, false
+}
+
+// pathless is what the system says, without the path that stands in the error already.
+func pathless(err error) error {
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return err
+}
