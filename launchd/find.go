@@ -22,9 +22,25 @@ import (
 // [ErrNotLoaded] and names the domains. If a domain gave any other answer (1, 144),
 // that one is reported instead. A uid or label that cannot be one is a *[SyntaxError].
 func (c *Client) Find(ctx context.Context, label string, uid int) (Target, error) {
+	found, err := c.findIn(ctx, label, uid, true)
+	if err != nil {
+		return Target{}, err
+	}
+	return found[0], nil
+}
+
+// FindAll looks for a label as [Client.Find] does and returns every target that is loaded: a
+// label can be loaded in gui/uid and user/uid at once, by mistake as a rule, and then each
+// has a process of its own. The errors are those of Find, but for a domain that refuses an
+// answer while another has the job.
+func (c *Client) FindAll(ctx context.Context, label string, uid int) ([]Target, error) {
+	return c.findIn(ctx, label, uid, false)
+}
+
+func (c *Client) findIn(ctx context.Context, label string, uid int, first bool) (found []Target, err error) {
 	domains := []Domain{GUI(uid), User(uid), System()}
 	if domains[0].IsZero() {
-		return Target{}, &SyntaxError{What: "user id", Input: fmt.Sprint(uid), Problem: "is out of range", Example: "501"}
+		return nil, &SyntaxError{What: "user id", Input: fmt.Sprint(uid), Problem: "is out of range", Example: "501"}
 	}
 	var other error
 	for _, d := range domains {
@@ -32,28 +48,33 @@ func (c *Client) Find(ctx context.Context, label string, uid int) (Target, error
 		loaded, err := c.loaded(ctx, t)
 		switch {
 		case loaded:
-			return t, nil
+			if found = append(found, t); first {
+				return found, nil
+			}
 		case err == nil, errors.Is(err, ErrNoDomain):
 			continue
 		case ctx.Err() != nil || !isRefusal(err):
-			return Target{}, err
+			return nil, err
 		case other == nil:
 			other = err
 		}
 	}
-	if other != nil {
-		return Target{}, other
+	switch {
+	case len(found) > 0:
+		return found, nil
+	case other != nil:
+		return nil, other
 	}
 	for _, d := range domains[:2] {
 		if t := (Target{Domain: d, Label: label}); c.disabled(ctx, t) {
-			return Target{}, notLoaded("find", t, true)
+			return nil, notLoaded("find", t, true)
 		}
 	}
 	names := make([]string, len(domains))
 	for i, d := range domains {
 		names[i] = d.String()
 	}
-	return Target{}, &Error{Op: "find", Target: label + " in " + strings.Join(names, ", "), Code: xpc.NoSuchService}
+	return nil, &Error{Op: "find", Target: label + " in " + strings.Join(names, ", "), Code: xpc.NoSuchService}
 }
 
 // loaded reports whether launchd has t. 113 is no error, 112 and 125 are.

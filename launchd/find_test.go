@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/hermes-gw/hermes-gw/internal/launchdsim"
@@ -83,5 +84,58 @@ func TestSimFindDisabled(t *testing.T) {
 	is(t, err, ErrDisabled)
 	if _, direct := e.Restart(t.Context(), at, RestartOptions{}); !errors.Is(direct, ErrDisabled) {
 		t.Errorf("a restart of the full target says %v, a search %v", direct, err)
+	}
+}
+
+// A label that is loaded twice is found twice.
+func TestSimFindAll(t *testing.T) {
+	ctx := t.Context()
+	e := embed(t, launchdsim.Options{})
+	uid := os.Geteuid()
+	gui := e.load("job", sleeper, "")
+	if all, err := e.FindAll(ctx, "job", uid); err != nil || !slices.Equal(all, []Target{gui}) {
+		t.Errorf("%v, %v", all, err)
+	}
+	if err := e.Bootstrap(ctx, User(uid), e.dir+"/job.plist"); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := e.FindAll(ctx, "job", uid); err != nil || !slices.Equal(all, []Target{gui, {User(uid), "job"}}) {
+		t.Errorf("%v, %v", all, err)
+	}
+	if one, err := e.Find(ctx, "job", uid); err != nil || one != gui {
+		t.Errorf("%v, %v", one, err)
+	}
+	_, err := e.FindAll(ctx, "none", uid)
+	is(t, err, ErrNotLoaded)
+	_, err = e.FindAll(ctx, "job", -1)
+	if _, ok := errors.AsType[*SyntaxError](err); !ok {
+		t.Error(err)
+	}
+	// A domain that refuses is no obstacle where another has the job.
+	e.server.SetFaults(launchdsim.Fault{Kind: launchdsim.Fail, Domain: gui.Domain.String(), Code: 144})
+	if all, err := e.FindAll(ctx, "job", uid); err != nil || !slices.Equal(all, []Target{{User(uid), "job"}}) {
+		t.Errorf("%v, %v", all, err)
+	}
+	_, err = e.FindAll(ctx, "none", uid)
+	is(t, err, ErrNotEntitled)
+}
+
+// gui, unless over ssh without a console; then user.
+func TestPlaces(t *testing.T) {
+	for _, c := range []struct {
+		s    Surroundings
+		want []Domain
+	}{
+		{Surroundings{UID: 501, ConsoleOwner: -1}, []Domain{GUI(501), User(501)}},
+		{Surroundings{UID: 501, ConsoleOwner: 502}, []Domain{GUI(501), User(501)}},
+		{Surroundings{UID: 501, SSH: true, ConsoleOwner: 501}, []Domain{GUI(501), User(501)}},
+		{Surroundings{UID: 501, SSH: true, ConsoleOwner: 0}, []Domain{User(501)}},
+		{Surroundings{UID: 501, SSH: true, ConsoleOwner: -1}, []Domain{User(501)}},
+		{Surroundings{UID: 0, SSH: true, ConsoleOwner: 0}, []Domain{GUI(0), User(0)}},
+		{Surroundings{UID: -1}, nil},
+	} {
+		if got := Places(c.s); !slices.Equal(got, c.want) {
+			t.Errorf("%+v: %v, want %v", c.s, got, c.want)
+		}
 	}
 }

@@ -44,14 +44,13 @@ func (c *Client) List(ctx context.Context, d Domain) ([]ListEntry, error) {
 // Errors: [ErrNoDomain], 1.
 // Sources: launchk (list_all); launchd-protocol.md 6.4.
 func (c *Client) ListOwn(ctx context.Context) ([]ListEntry, error) {
-	own := Domain{kind: kindOwn}
-	reply, err := c.call(ctx, "list", ownName{}, routineList, own.dict())
+	reply, err := c.call(ctx, "list", Own(), routineList, Own().dict())
 	if err != nil {
 		return nil, err
 	}
 	services, ok := reply.Dict("services")
 	if !ok {
-		return nil, &Error{Op: "list", Target: ownName{}.String(), Code: xpc.BadResponse}
+		return nil, &Error{Op: "list", Target: Own().String(), Code: xpc.BadResponse}
 	}
 	list := make([]ListEntry, 0, len(services))
 	for label, v := range services {

@@ -2,7 +2,6 @@ package launchd
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/hermes-gw/hermes-gw/xpc"
 )
@@ -80,17 +79,12 @@ func ownJob(label string) (xpc.Dict, error) {
 	if problem := labelProblem(label); problem != "" {
 		return nil, &SyntaxError{What: "label", Input: label, Problem: problem, Example: "ai.hermes.gateway"}
 	}
-	msg := Domain{kind: kindOwn}.dict()
+	msg := Own().dict()
 	msg["name"] = label
 	return msg, nil
 }
 
-// ownName names one's own domain, or a job of it, in errors.
+// ownName names a job of one's own domain in errors.
 type ownName struct{ label string }
 
-func (n ownName) String() string {
-	if n.label == "" {
-		return "own domain"
-	}
-	return fmt.Sprintf("%s in the own domain", n.label)
-}
+func (n ownName) String() string { return n.label + " in the own domain" }

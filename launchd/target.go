@@ -72,6 +72,10 @@ func Session(asid int) Domain { return numbered(kindSession, asid) }
 // at least 1.
 func PID(pid int) Domain { return numbered(kindPID, pid) }
 
+// Own returns the domain whose bootstrap port this process has, which launchctl's oldest
+// verbs are about: over ssh it is not the graphical session. It has no name that parses.
+func Own() Domain { return Domain{kind: kindOwn} }
+
 func numbered(k kind, id int) Domain {
 	for i := range kinds {
 		if kinds[i].kind == k && id >= 0 && uint64(id) >= kinds[i].lowest && uint64(id) <= kinds[i].max {
@@ -94,6 +98,9 @@ func (d Domain) String() string {
 			}
 			return kinds[i].word + "/" + strconv.FormatUint(uint64(d.id), 10)
 		}
+	}
+	if d.kind == kindOwn {
+		return "own domain"
 	}
 	return "invalid domain"
 }
@@ -275,10 +282,13 @@ func example(s string, withLabel bool) string {
 	return domain
 }
 
-// MarshalText implements [encoding.TextMarshaler]. The zero Domain is an error.
+// MarshalText implements [encoding.TextMarshaler]. The zero Domain and [Own] are errors.
 func (d Domain) MarshalText() ([]byte, error) {
 	if err := d.check(); err != nil {
 		return nil, err
+	}
+	if d.kind == kindOwn {
+		return nil, &SyntaxError{What: "domain", Input: d.String(), Problem: "has no name", Example: "gui/501"}
 	}
 	return []byte(d.String()), nil
 }
@@ -296,6 +306,9 @@ func (d *Domain) UnmarshalText(text []byte) error {
 // again is an error.
 func (t Target) MarshalText() ([]byte, error) {
 	if err := t.check(); err != nil {
+		return nil, err
+	}
+	if _, err := t.Domain.MarshalText(); err != nil {
 		return nil, err
 	}
 	return []byte(t.String()), nil

@@ -11,6 +11,7 @@ import (
 func (v verb) flagSet(o *options) *pflag.FlagSet {
 	set := newSet(v.name)
 	o.bind(set, v.flags...)
+	set.SetInterspersed(!v.opaque)
 	return set
 }
 

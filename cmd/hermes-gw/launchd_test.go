@@ -132,7 +132,7 @@ func TestDisabled(t *testing.T) {
 		}
 		line := c.oneLine(t)
 		wantContains(t, line, "user/501/off")
-		if enable := strings.Contains(line, "launchctl enable user/501/off"); enable != (want == "disabled") {
+		if enable := strings.Contains(line, "ctl enable user/501/off"); enable != (want == "disabled") {
 			t.Errorf("%s: %s", args, line)
 		}
 		if got := f.routines(true); len(got) > 0 {

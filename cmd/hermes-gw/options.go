@@ -22,6 +22,8 @@ type options struct {
 	launchd string
 	uid     uid
 	plist   string
+	domain  string
+	rules   bool
 }
 
 // uid is the --uid flag; set tells 0 from absent.
@@ -81,6 +83,8 @@ const (
 	flagPlist   = "plist"
 	flagHelp    = "help"
 	flagVersion = "version"
+	flagDomain  = "domain"
+	flagRules   = "rules"
 )
 
 // bind adds the named flags to a set. In usages the word in backquotes is the
@@ -98,6 +102,10 @@ func (o *options) bind(set *pflag.FlagSet, names ...string) {
 			set.Var(&o.uid, name, "look for a bare LABEL among the jobs of user `N`; else of $SUDO_UID under sudo, else yours")
 		case flagPlist:
 			set.StringVar(&o.plist, name, o.plist, "load the job from `PATH`; else from LABEL.plist in the user's Library/LaunchAgents")
+		case flagDomain:
+			set.StringVar(&o.domain, name, o.domain, "the list is to be loaded into `DOMAIN`, such as gui/501 or system")
+		case flagRules:
+			set.BoolVar(&o.rules, name, o.rules, "list the rules")
 		case flagHelp:
 			set.BoolVarP(&o.help, name, "h", o.help, "print this page")
 		case flagVersion:
@@ -117,6 +125,8 @@ func values(flag string) string {
 		return "unix:PATH"
 	case flagPlist:
 		return "a path"
+	case flagDomain:
+		return "a domain, such as gui/501"
 	}
 	return "true or false"
 }

@@ -141,13 +141,15 @@ func (c *command) places(ctx context.Context, t launchd.Target, uid int) (places
 	case !errors.Is(err, launchd.ErrNotLoaded):
 		return nil, false, err
 	}
-	gui, background := launchd.Target{Domain: launchd.GUI(uid), Label: t.Label}, launchd.Target{Domain: launchd.User(uid), Label: t.Label}
-	if c.env.overSSH() {
-		if owner, err := c.env.consoleOwner(); err != nil || owner != uid {
-			return []launchd.Target{background}, false, nil
-		}
+	around := launchd.Surroundings{UID: uid, SSH: c.env.overSSH(), ConsoleOwner: -1}
+	if owner, err := c.env.consoleOwner(); err == nil {
+		around.ConsoleOwner = owner
 	}
-	return []launchd.Target{gui, background}, false, nil
+	places = nil
+	for _, d := range launchd.Places(around) {
+		places = append(places, launchd.Target{Domain: d, Label: t.Label})
+	}
+	return places, false, nil
 }
 
 // usualPlist checks and returns the file from which launchd itself loads the job at a

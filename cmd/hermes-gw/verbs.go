@@ -19,6 +19,7 @@ type verb struct {
 	examples []example
 	text     string // paragraphs, at most 79 columns
 	flags    []string
+	opaque   bool // what follows the first argument is not ours to read
 	run      func(*command) report
 }
 
@@ -92,6 +93,42 @@ hermes-gw start.
 ` + targetText,
 			flags: []string{flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
 			run:   runStop,
+		},
+		{
+			name: "lint", args: "FILE...", min: 0, max: -1,
+			summary: "find what launchd would refuse or ignore in a property list",
+			examples: []example{
+				{"hermes-gw lint ~/Library/LaunchAgents/ai.hermes.gateway.plist", "one line for each thing that is wrong"},
+				{"hermes-gw lint ~/Library/LaunchAgents --json", "a whole folder, for a program"},
+				{"hermes-gw lint --rules", "what is looked for"},
+			},
+			text: `An error is what launchd refuses, or what keeps the job from running; a warning is
+what launchd ignores, or what surprises. The word in brackets at the end names the
+rule. The exit code is 1 if there is an error.
+
+Where the list is to be loaded is told by its folder (LaunchAgents, LaunchDaemons),
+or by --domain.`,
+			flags: []string{flagDomain, flagRules, flagJSON, flagHelp},
+			run:   runLint,
+		},
+		{
+			name: "ctl", args: "SUBCOMMAND [ARGUMENT...]", min: 1, max: -1,
+			summary: "launchctl's own words, without running launchctl",
+			examples: []example{
+				{"hermes-gw ctl kickstart -kp gui/501/ai.hermes.gateway", "as launchctl kickstart -kp"},
+				{"hermes-gw ctl print gui/501/ai.hermes.gateway", "as launchctl print"},
+			},
+			text: `Arguments, output and exit codes are launchctl's, so that a script changes by one
+word: the exit code is launchd's number, 64 for a wrong command line, and not one
+of the codes below. Flags of hermes-gw stand before SUBCOMMAND. What hermes-gw
+knows better goes to a line of its own on stderr.
+
+Subcommands:
+` + ctlTable() + `
+A whole domain is never booted out: that ends the login session.`,
+			flags:  []string{flagTimeout, flagLaunchd, flagHelp},
+			opaque: true,
+			run:    runCtl,
 		},
 		{
 			name: "version", max: 0,
