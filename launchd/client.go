@@ -1,12 +1,36 @@
 // Package launchd controls launchd jobs by asking launchd itself, without running
 // launchctl.
 //
-// A [Client] has one method for each routine of launchd's private interface; none
-// of these retries or polls. [Client.Restart], [Client.Start] and [Client.Stop]
-// are made of them, and wait until what they promise is true.
+// A job is addressed by a [Target], its domain and its label; [Client.Find] finds the
+// domain. A [Client] has one method for each routine of launchd's private interface; none
+// of these retries or polls. What launchctl's verbs are here:
+//
+//	bootstrap           Client.Bootstrap       load property lists
+//	bootout             Client.Bootout         unload a job
+//	enable, disable     Client.SetEnabled, Client.Enabled
+//	kickstart           Client.Kickstart       start a job, with Kill restart it
+//	kill                Client.Kill            signal its process
+//	start, stop,        Client.StartOwn, Client.StopOwn,
+//	remove, list        Client.RemoveOwn, Client.ListOwn, Client.ListOwnJob
+//	print               Client.Print, Client.PrintDomain; read by ParsePrint, ParseDomain
+//	print-disabled      Client.PrintDisabled, Client.Overrides
+//	blame               Client.Blame           why a job was started
+//	getenv, setenv      Client.Getenv, Client.Setenv, Client.Unsetenv
+//	version, error      Client.Version; xpc.Errno has the texts
+//
+// [Client.Job], [Client.Inspect] and [Client.List] give what launchd knows as Go values.
+//
+// [Client.Restart], [Client.Reload], [Client.Start] and [Client.Stop] are made of these
+// and wait until what they promise is true; [Client.Watch] tells what happens to a job.
+// A restart never unloads the job. A reload, which must, has launchd itself carry it
+// out.
+//
+// A [Plist] is a job's property list; [Lint] finds what launchd would refuse or silently
+// ignore in one. What launchd refuses is an [Error], which says what to do about it.
 //
 // Routine numbers, keys and error numbers come from public sources, named at each
-// method; internal/launchdsim/launchd-protocol.md is the collection of them.
+// method; internal/launchdsim/launchd-protocol.md is the collection of them. Package
+// launchdtest has a launchd for the tests of programs that use this one.
 package launchd
 
 import (

@@ -93,10 +93,11 @@ func exitStatus(raw int64) Exit {
 // rowStatus reads the status of a row of a domain's list (launchd-protocol.md 6.3a): "-"
 // for a job that never exited, its exit code, a negative signal number, or words.
 func rowStatus(s string) Exit {
+	if s == "-" {
+		return Exit{Kind: ExitNever}
+	}
 	n, err := strconv.Atoi(s)
 	switch {
-	case s == "-":
-		return Exit{Kind: ExitNever}
 	case err != nil:
 		return Exit{Words: s}
 	case n < 0 && n >= -maxSignal:

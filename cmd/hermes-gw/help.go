@@ -55,7 +55,7 @@ func overview() string {
 	}
 	b.WriteString("\nVerbs (hermes-gw help VERB says more):\n")
 	for _, v := range verbs() {
-		fmt.Fprintf(&b, "  %-8s %-18s %s\n", v.name, v.args, v.summary)
+		fmt.Fprintf(&b, "  %-8s %-26s %s\n", v.name, v.args, v.summary)
 	}
 	b.WriteString("\nEnvironment:\n  HERMES_GW_LAUNCHD   the launchd to talk to, unix:PATH; --launchd wins\n")
 	writeExitCodes(&b)

@@ -2,6 +2,9 @@ package launchdsim
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync/atomic"
 )
 
@@ -29,6 +32,7 @@ type domain struct {
 	key       domainKey
 	s         *Server
 	jobs      map[string]*job
+	inOrder   []*job            // jobs by label, nil when they changed since
 	env       map[string]string // setenv
 	overrides map[string]bool   // label to enabled; shared by user/UID and gui/UID
 	gone      atomic.Bool       // torn down
@@ -182,4 +186,12 @@ func (s *Server) pidDomain(handle uint64) (*domain, errno) {
 		delete(s.domains, d.key)
 	}()
 	return d, ok
+}
+
+// sorted returns the jobs by label.
+func (d *domain) sorted() []*job {
+	if d.inOrder == nil {
+		d.inOrder = slices.SortedFunc(maps.Values(d.jobs), func(a, b *job) int { return strings.Compare(a.def.label, b.def.label) })
+	}
+	return d.inOrder
 }

@@ -126,7 +126,7 @@ func (s *Server) load(d *domain, def *definition) errno {
 	if s.opts.PinCode {
 		j.pin = identify(def.program)
 	}
-	d.jobs[def.label] = j
+	d.jobs[def.label], d.inOrder = j, nil
 	j.logf("Notice", "loaded from %s", def.path)
 	if def.runAtLoad || def.keepAlive.atLoad() {
 		j.start(reasonSpeculative, false)

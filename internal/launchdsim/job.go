@@ -369,6 +369,7 @@ func (j *job) remove() {
 	}
 	if j.d.jobs[j.def.label] == j {
 		delete(j.d.jobs, j.def.label)
+		j.d.inOrder = nil
 	}
 	j.logf("Notice", "removing service")
 	j.fireSpawn(tearingDown)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -18,6 +19,25 @@ func (p *page) line(format string, args ...any) {
 	p.b.WriteString(strings.Repeat("\t", p.depth))
 	fmt.Fprintf(&p.b, format, args...)
 	p.b.WriteByte('\n')
+}
+
+// row writes a row of the services block: two numbers, right-aligned in 8 and 6 columns, and
+// the label. There can be thousands, so it does without fmt.
+func (p *page) row(j *job) {
+	var number [20]byte
+	p.b.WriteString("\t\t")
+	p.right(8, strconv.AppendInt(number[:0], int64(j.pid()), 10))
+	p.b.WriteByte(' ')
+	p.right(6, j.appendLastStatus(number[:0]))
+	p.b.WriteString(" \t")
+	p.b.WriteString(j.def.label)
+	p.b.WriteByte('\n')
+}
+
+func (p *page) right(width int, s []byte) {
+	const spaces = "        "
+	p.b.WriteString(spaces[:max(0, width-len(s))])
+	p.b.Write(s)
 }
 
 func (p *page) blank() { p.b.WriteByte('\n') }
@@ -211,9 +231,10 @@ func (d *domain) print() string {
 	p.close()
 	p.blank()
 	p.open("services")
-	for _, label := range slices.Sorted(maps.Keys(d.jobs)) {
-		j := d.jobs[label]
-		p.line("%8d %6s \t%s", j.pid(), j.lastStatus(), label)
+	rows := d.sorted()
+	p.b.Grow(64 * len(rows))
+	for _, j := range rows {
+		p.row(j)
 	}
 	p.close()
 	p.blank()
@@ -242,14 +263,14 @@ func (d *domain) printDisabled(p *page) {
 	p.close()
 }
 
-// lastStatus is the middle column of a services row: "-" for a job that never
+// appendLastStatus appends the middle column of a services row: "-" for a job that never
 // exited, an exit code, a negative signal.
-func (j *job) lastStatus() string {
+func (j *job) appendLastStatus(b []byte) []byte {
 	switch {
 	case !j.ended:
-		return "-"
+		return append(b, '-')
 	case j.status.Signaled():
-		return fmt.Sprint(-darwinNumber(j.status.Signal()))
+		return strconv.AppendInt(b, -int64(darwinNumber(j.status.Signal())), 10)
 	}
-	return fmt.Sprint(j.status.ExitStatus())
+	return strconv.AppendInt(b, int64(j.status.ExitStatus()), 10)
 }
