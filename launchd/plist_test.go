@@ -179,8 +179,7 @@ func TestSimPlist(t *testing.T) {
 // failing lets the n-th step of putting a file in place fail.
 type failing struct {
 	realFiles
-	n    int
-	left map[string]bool // temporary files
+	n int
 }
 
 var errInjected = errors.New("injected")

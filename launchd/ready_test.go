@@ -49,7 +49,7 @@ func TestRestartReady(t *testing.T) {
 // A process that exits before it is ready is not the end: launchd starts another. Three
 // of them are.
 func TestRestartReadyExits(t *testing.T) {
-	run := func(t *testing.T, lives time.Duration, then func(m *model, n int)) (RestartResult, error, *model) {
+	run := func(t *testing.T, lives time.Duration, then func(m *model, n int)) (*model, RestartResult, error) {
 		m, c := newModel(t, 100, becomes(200, 0))
 		n := 0
 		ready := func(ctx context.Context, pid int) error {
@@ -65,10 +65,10 @@ func TestRestartReadyExits(t *testing.T) {
 			return ctx.Err()
 		}
 		r, err := c.Restart(t.Context(), target, RestartOptions{Ready: ready})
-		return r, err, m
+		return m, r, err
 	}
 	synctest.Test(t, func(t *testing.T) {
-		r, err, m := run(t, time.Second, func(m *model, n int) {
+		m, r, err := run(t, time.Second, func(m *model, n int) {
 			m.set(0)
 			m.is("spawn scheduled")
 			time.Sleep(2 * time.Second)
@@ -81,7 +81,7 @@ func TestRestartReadyExits(t *testing.T) {
 		m.done(true)
 	})
 	synctest.Test(t, func(t *testing.T) {
-		r, err, m := run(t, time.Second, func(m *model, n int) {
+		m, r, err := run(t, time.Second, func(m *model, n int) {
 			m.set(0)
 			m.is("spawn scheduled")
 			time.Sleep(2 * time.Second)
@@ -95,12 +95,12 @@ func TestRestartReadyExits(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 	synctest.Test(t, func(t *testing.T) {
-		r, err, m := run(t, time.Second, func(m *model, n int) { m.set(0) })
+		m, r, err := run(t, time.Second, func(m *model, n int) { m.set(0) })
 		expect(t, r, err, OutcomeParked, 100, 200, MethodKickstart)
 		m.done(true)
 	})
 	synctest.Test(t, func(t *testing.T) {
-		r, err, m := run(t, time.Second, func(m *model, n int) {
+		m, r, err := run(t, time.Second, func(m *model, n int) {
 			m.set(0)
 			m.is("spawn scheduled")
 		})

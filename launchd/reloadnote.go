@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -164,6 +163,3 @@ func monotonic() int64 {
 }
 
 func (n reloadNote) late() bool { return monotonic() > n.Deadline }
-
-// left is the time until the deadline.
-func (n reloadNote) left() time.Duration { return time.Duration(n.Deadline - monotonic()) }
