@@ -87,6 +87,7 @@ const (
 
 	procPidinfo
 	procSignalWithAudittoken
+	sysctl
 )
 
 // Where no type symbol is found, an object of that type reads as one of a kind
@@ -167,4 +168,5 @@ var symbols = [...]symbol{
 
 	procPidinfo:              {libSystem, "proc_pidinfo", ""},
 	procSignalWithAudittoken: {libSystem, "proc_signal_with_audittoken", "kill, right after the start time was read again"},
+	sysctl:                   {libSystem, "sysctl", ""},
 }

@@ -93,7 +93,14 @@ func (p *Process) watch() {
 //
 // On a Linux without pidfds and on a macOS without proc_signal_with_audittoken,
 // the identity is checked right before kill(2), which leaves a gap of microseconds.
-func (p *Process) Signal(sig syscall.Signal) error {
+func (p *Process) Signal(sig syscall.Signal) error { return p.SignalIf(sig, nil) }
+
+// SignalIf is Signal if check, asked right before the signal, returns nil; otherwise it
+// returns check's error, and nothing is sent. Where the signal is bound to the identity
+// only by a look at it (a Linux without pidfds, a macOS without
+// proc_signal_with_audittoken), check comes before that look: it can compare what a
+// successor of the pid would have different, its arguments for instance.
+func (p *Process) SignalIf(sig syscall.Signal, check func() error) error {
 	p.mu.Lock()
 	closed := p.closed
 	p.mu.Unlock()
@@ -106,6 +113,11 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	case closed:
 		err = os.ErrClosed
 	default:
+		if check != nil {
+			if err := check(); err != nil {
+				return err
+			}
+		}
 		err = p.h.signal(sig)
 	}
 	if errors.Is(err, ErrGone) {
