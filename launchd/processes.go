@@ -39,5 +39,5 @@ func (system) ancestors(pid int) ([]proc.Identity, error) { return proc.Ancestor
 
 // age tells how long ago a process began, on the clock of its start time.
 func (system) age(id proc.Identity) time.Duration {
-	return startClock() - time.Duration(id.Start)*time.Microsecond
+	return proc.Clock() - time.Duration(id.Start)*time.Microsecond
 }

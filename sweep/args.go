@@ -23,17 +23,26 @@ func (t *Table) argsOf(p *Process) ([]string, error) {
 	if p.State == StateZombie {
 		return nil, ErrZombie
 	}
+	argv, err := t.argsOfPID(p)
+	// The kernel says the same of a process that is not there as of one that it does not
+	// show, and gives the arguments of whoever has the pid now.
+	if gone := same(p.Identity); errors.Is(gone, ErrGone) || err == nil && gone != nil {
+		return nil, gone
+	}
+	return argv, err
+}
+
+// argsOfPID is Args without a second look at the identity: one system call on macOS. A plan
+// can do without, because what has another's pid is not signalled in the end.
+func (t *Table) argsOfPID(p *Process) ([]string, error) {
+	if p.State == StateZombie {
+		return nil, ErrZombie
+	}
 	argv, err := t.readArgs(p.PID)
-	if err != nil {
-		return nil, err
+	if err == nil && len(argv) == 0 { // a kernel's own process, or an exec under way
+		err = ErrUnreadable
 	}
-	if err := same(p.Identity); err != nil {
-		return nil, err
-	}
-	if len(argv) == 0 { // a kernel's own process, or an exec under way
-		return nil, ErrUnreadable
-	}
-	return argv, nil
+	return argv, err
 }
 
 // same returns ErrGone unless the process of that identity is alive.

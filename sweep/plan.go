@@ -54,7 +54,7 @@ type Plan struct {
 // a process are read only if it is a candidate by user, state and name. One that cannot be
 // read is spared, never signalled.
 func NewPlan(ctx context.Context, t *Table, o Options) (Plan, error) {
-	return newPlan(ctx, t, o, t.Args)
+	return newPlan(ctx, t, o, t.argsOfPID)
 }
 
 func newPlan(ctx context.Context, t *Table, o Options, args func(*Process) ([]string, error)) (Plan, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"iter"
+	"time"
 
 	"github.com/hermes-gw/hermes-gw/internal/proc"
 )
@@ -86,4 +87,9 @@ func (t *Table) All() iter.Seq[*Process] {
 			}
 		}
 	}
+}
+
+// Age is how long ago the process started.
+func (p *Process) Age() time.Duration {
+	return max(0, proc.Clock()-time.Duration(p.Start)*time.Microsecond)
 }

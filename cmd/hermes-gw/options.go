@@ -24,6 +24,7 @@ type options struct {
 	plist   string
 	domain  string
 	rules   bool
+	tree    bool
 }
 
 // uid is the --uid flag; set tells 0 from absent.
@@ -85,6 +86,7 @@ const (
 	flagVersion = "version"
 	flagDomain  = "domain"
 	flagRules   = "rules"
+	flagTree    = "tree"
 )
 
 // bind adds the named flags to a set. In usages the word in backquotes is the
@@ -106,6 +108,8 @@ func (o *options) bind(set *pflag.FlagSet, names ...string) {
 			set.StringVar(&o.domain, name, o.domain, "the list is to be loaded into `DOMAIN`, such as gui/501 or system")
 		case flagRules:
 			set.BoolVar(&o.rules, name, o.rules, "list the rules")
+		case flagTree:
+			set.BoolVar(&o.tree, name, o.tree, "show which process is a child of which")
 		case flagHelp:
 			set.BoolVarP(&o.help, name, "h", o.help, "print this page")
 		case flagVersion:

@@ -32,6 +32,14 @@ const (
 
 func becomeProgram() error {
 	switch how := os.Getenv(launch); how {
+	case "waiting": // as a process that merely is there
+		if path := os.Getenv("HERMES_GW_TEST_STARTED"); path != "" {
+			os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600)
+			time.Sleep(time.Hour)
+		}
+		os.Stdout.WriteString("ready\n")
+		io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
 	case "without stdout and stderr":
 		syscall.Close(1)
 		syscall.Close(2)

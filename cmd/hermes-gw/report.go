@@ -18,6 +18,7 @@ type report struct {
 	err     error  // nothing was done; results are empty
 	text    string // printed instead of results: a help page, a version
 	fields  fields // of JSON, besides the results
+	warning string // for stderr, about the whole
 	exit    int    // of a report without results and without err
 }
 
@@ -86,6 +87,9 @@ func (r report) print(verb string, code int, asJSON bool, stdout, stderr io.Writ
 	}
 	if r.err != nil {
 		complain(stderr, verb, "", explain(r.err))
+	}
+	if r.warning != "" {
+		fmt.Fprintf(stderr, "hermes-gw: warning: %s\n", shown(r.warning))
 	}
 	for _, one := range r.results {
 		for _, w := range one.warnings() {

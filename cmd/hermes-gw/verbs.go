@@ -95,6 +95,20 @@ hermes-gw start.
 			run:   runStop,
 		},
 		{
+			name: "ps", max: 0,
+			summary: "show the processes of gateways, and who starts them",
+			examples: []example{
+				{"hermes-gw ps", "every gateway of yours"},
+				{"hermes-gw ps --tree", "with the wrappers that they run in"},
+				{"hermes-gw ps --json", "for a program"},
+			},
+			text: `A gateway is told by its arguments, word by word. MANAGED BY is the job that it
+belongs to, or "manual" for one that launchd knows nothing of, or "?" where launchd
+could not be asked. Arguments that look like secrets are not shown. It only asks.`,
+			flags: []string{flagTree, flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
+			run:   runPS,
+		},
+		{
 			name: "lint", args: "FILE...", min: 0, max: -1,
 			summary: "find what launchd would refuse or ignore in a property list",
 			examples: []example{

@@ -1,4 +1,4 @@
-package launchd
+package proc
 
 import (
 	"time"
@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// startClock reads the clock that [proc.Identity].Start counts on: time since boot,
+// Clock reads the clock that [Identity].Start counts on: time since boot,
 // sleep included.
-func startClock() time.Duration {
+func Clock() time.Duration {
 	var t unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) != nil {
 		return 1<<63 - 1 // as if every process were old
