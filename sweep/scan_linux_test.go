@@ -2,7 +2,6 @@ package sweep
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -175,7 +174,7 @@ func TestScanFails(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(procfs, "13"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	stat := fmt.Sprintf("14 (x) S 1 14 14 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 1234 5 6\n")
+	stat := "14 (x) S 1 14 14 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 1234 5 6\n"
 	write("half/14/stat", stat)
 	if err := table.Read(t.Context(), -1); err != nil || len(table.Rows()) != 1 || table.Rows()[0].PID != 14 {
 		t.Errorf("%+v, %v", table.Rows(), err)
