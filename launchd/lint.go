@@ -80,7 +80,11 @@ func Lint(path string, o LintOptions) ([]Finding, error) {
 // file are silent.
 func (p *Plist) Lint(o LintOptions) []Finding {
 	l := &lint{domain: o.Domain, agent: !o.Domain.IsZero() && o.Domain.kind != kindSystem}
-	l.take(encodeStruct(reflect.ValueOf(p).Elem()))
+	d, err := p.encode()
+	if err != nil { // what the list cannot hold; Encode says it
+		d = encodeStruct(reflect.ValueOf(p).Elem())
+	}
+	l.take(d)
 	return l.run()
 }
 

@@ -86,6 +86,11 @@ type Plist struct {
 	POSIXSpawnType              string         // the old name of ProcessType
 
 	Extra map[string]any `plist:"-"`
+
+	// read is the list as it was read. A value that was not changed since is written in the
+	// form it had there: a false that says no more than its absence, a string in place of an
+	// array of one, an octal umask.
+	read map[string]any `plist:"-"`
 }
 
 // KeepAlive is whether launchd starts the job again when its process has exited: always,

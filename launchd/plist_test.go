@@ -26,6 +26,7 @@ func readSample(t testing.TB, name string) *Plist {
 
 func TestReadPlist(t *testing.T) {
 	got := readSample(t, "everything")
+	got.read = nil // its own test is TestPlistKeepsForms
 	want := &Plist{
 		Label: "com.example.everything", Program: "/usr/bin/true", ProgramArguments: []string{"true", ""},
 		Umask: ptr(Umask(0o27)), Nice: ptr(-5), ExitTimeOut: ptr(0),
@@ -78,19 +79,87 @@ func TestPlistRoundTrip(t *testing.T) {
 	}
 }
 
+// What is not changed is written as it was read, value by value, and what is changed is not.
+func TestPlistKeepsForms(t *testing.T) {
+	const odd = `<?xml version="1.0"?><plist version="1.0"><dict>
+	<key>Label</key><string>x</string><key>Disabled</key><false/><key>RunAtLoad</key><false/><key>StartInterval</key><integer>0</integer>
+	<key>WorkingDirectory</key><string></string><key>KeepAlive</key><dict/><key>Umask</key><string>022</string>
+	<key>LimitLoadToSessionType</key><array><string>Aqua</string></array><key>WatchPaths</key><array/>
+	<key>MachServices</key><dict><key>a</key><dict/><key>b</key><dict><key>HideUntilCheckIn</key><false/></dict></dict>
+	<key>Sockets</key><dict><key>s</key><array><dict><key>SockServiceName</key><string></string></dict></array></dict>
+	<key>inetdCompatibility</key><dict><key>Wait</key><false/></dict><key>Own</key><dict><key>CF$UID</key><integer>3</integer></dict>
+	</dict></plist>`
+	tree := func(b []byte) (d map[string]any) {
+		t.Helper()
+		d, err := decodePlist(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	files := map[string][]byte{"odd": []byte(odd)}
+	for _, name := range []string{"everything", "hermes-2026-11", "hermes-2026-07", "hermes-2026-03"} {
+		b, err := os.ReadFile("testdata/plist/" + name + ".plist")
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = b
+	}
+	for name, b := range files {
+		p, err := ParsePlist(b)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		out, err := p.Encode()
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if got, want := tree(out), tree(b); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s\ngot  %v\nwant %v", name, got, want)
+		}
+	}
+	p, err := ParsePlist([]byte(odd))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.KeepAlive, p.Umask, p.RunAtLoad, p.WorkingDirectory, p.Extra = &KeepAlive{Always: true}, nil, true, "/", nil
+	out, err := p.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := tree([]byte(odd))
+	want["KeepAlive"], want["RunAtLoad"], want["WorkingDirectory"] = true, true, "/"
+	delete(want, "Umask")
+	delete(want, "Own")
+	if got := tree(out); !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
 func TestParsePlistRefuses(t *testing.T) {
 	dict := func(s string) string {
 		return `<?xml version="1.0"?><plist version="1.0"><dict>` + s + `</dict></plist>`
 	}
 	for text, want := range map[string]string{
-		"":                        "empty",
-		" \n":                     "empty",
-		"hello":                   "neither XML nor binary",
-		"{ Label = x; }":          "neither XML nor binary",
-		`{"Label":"x"}`:           "",
-		"bplist00":                "",
-		"<plist><dict>":           "",
-		"<plist><array/></plist>": "it is an array, not a dictionary",
+		"":                               "empty",
+		" \n":                            "empty",
+		"hello":                          "neither XML nor binary",
+		"{ Label = x; }":                 "neither XML nor binary",
+		`{"Label":"x"}`:                  "",
+		"bplist00":                       "",
+		"<plist><dict>":                  "",
+		"<plist><dict/>":                 "unexpected EOF",
+		"<plist><dict/></plist>x":        "a text stands where there can be none",
+		"<plist><dict/></plist><plist/>": "outside of the one <plist>",
+		"<plist><dict/><dict/></plist>":  "more than one value",
+		"<plist></plist>":                "has no value",
+		"<plist><dict><key>Program</key><key>Nice</key><integer>1</integer></dict></plist>": "a <key> without a value",
+		"<plist><dict><key>Label</key></dict></plist>":                                      "a <key> without a value",
+		"<plist><dict><string>x</string></dict></plist>":                                    "<string> without a <key>",
+		"<plist><dict><key>Label</key><string>a<b>c</b></string></dict></plist>":            "<b> inside of <string>",
+		"<plist><dict><key>Label</key>x<string>a</string></dict></plist>":                   "a text stands",
+		"\xff\xfe<\x00p\x00":                                                                     "UTF-16",
+		"<plist><array/></plist>":                                                                "it is an array, not a dictionary",
 		dict("<key>Label</key><integer>1</integer>"):                                             "Label is an integer, not a string",
 		dict("<key>KeepAlive</key><string>yes</string>"):                                         "KeepAlive is a string, not a boolean or a dictionary",
 		dict("<key>KeepAlive</key><dict><key>Crashed</key><integer>1</integer></dict>"):          "KeepAlive.Crashed is an integer, not a boolean",
@@ -132,6 +201,8 @@ func TestPlistEncodeRefuses(t *testing.T) {
 		"KeepAlive is always and has conditions":               {KeepAlive: &KeepAlive{Always: true, Crashed: ptr(true)}},
 		"has the character U+FFFF":                             {Extra: map[string]any{"x": "\uffff"}},
 		`the name of the key "a\x00" has the character U+0000`: {Extra: map[string]any{"a\x00": true}},
+		"Label is in Extra":                                    {Extra: map[string]any{"Label": "b"}},
+		"MachServices.m is off and has options":                {MachServices: map[string]MachService{"m": {Off: true, ResetAtClose: true}}},
 	} {
 		path := filepath.Join(t.TempDir(), "x.plist")
 		if err := p.WriteFile(path); err == nil || !strings.Contains(err.Error(), want) {
@@ -140,14 +211,6 @@ func TestPlistEncodeRefuses(t *testing.T) {
 		if _, err := os.Stat(path); err == nil {
 			t.Errorf("%s: written", want)
 		}
-	}
-	// Extra never hides a field.
-	b, err := (&Plist{Label: "a", Extra: map[string]any{"Label": "b", "Program": "/c"}}).Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p, err := ParsePlist(b); err != nil || p.Label != "a" || p.Program != "" {
-		t.Errorf("%+v, %v", p, err)
 	}
 }
 
@@ -291,7 +354,17 @@ func TestWriteFile(t *testing.T) {
 	if info, err := os.Lstat(link); err != nil || !info.Mode().IsRegular() {
 		t.Errorf("%v, %v", info, err)
 	}
-	if err := p.WriteFile(dir); err == nil || !strings.Contains(err.Error(), "folder") {
+	if err := p.WriteFile(dir); err == nil || !strings.Contains(err.Error(), "not a file") {
+		t.Error(err)
+	}
+	fifo := filepath.Join(dir, "fifo.plist")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.WriteFile(fifo); err == nil || !strings.Contains(err.Error(), "not a file") {
+		t.Error(err)
+	}
+	if err := p.WriteFile(filepath.Join(dir, strings.Repeat("x", 249)+".plist")); err != nil { // the longest name
 		t.Error(err)
 	}
 	if err := p.WriteFile(filepath.Join(dir, "none", "x.plist")); !errors.Is(err, fs.ErrNotExist) {

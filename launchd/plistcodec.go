@@ -388,6 +388,36 @@ func encodeValue(v reflect.Value) any {
 	return v.Interface()
 }
 
+// encode is the whole list: what was read where it was not changed, else what the fields say.
+func (p *Plist) encode() (map[string]any, error) {
+	from := reflect.ValueOf(p).Elem()
+	d := encodeStruct(from)
+	for _, f := range keyFields(from.Type()) {
+		if _, hidden := p.Extra[f.key]; hidden {
+			return nil, &valueError{Key: f.key, Why: "is in Extra, and has a field of its own"}
+		}
+		was, read := p.read[f.key]
+		if !read {
+			continue
+		}
+		then := reflect.New(from.Field(f.index).Type()).Elem()
+		if decodeValue(f.key, was, then) == nil && reflect.DeepEqual(then.Interface(), from.Field(f.index).Interface()) {
+			d[f.key] = was
+		}
+	}
+	if k := p.KeepAlive; k != nil && k.Always {
+		if _, both := k.encode().(map[string]any); both {
+			return nil, &valueError{Key: "KeepAlive", Why: "is always and has conditions: a list can hold only one"}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.MachServices)) {
+		if m := p.MachServices[name]; m.Off && (m.ResetAtClose || m.HideUntilCheckIn || len(m.Extra) > 0) {
+			return nil, &valueError{Key: "MachServices." + name, Why: "is off and has options: a list can hold only one"}
+		}
+	}
+	return d, nil
+}
+
 // checkTexts refuses what XML cannot hold, which the writer would replace without a word.
 func checkTexts(key string, v any) error {
 	switch v := v.(type) {

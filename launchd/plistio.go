@@ -3,6 +3,7 @@ package launchd
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"os"
 	"reflect"
 
@@ -34,7 +35,7 @@ func ParsePlist(b []byte) (*Plist, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := new(Plist)
+	p := &Plist{read: d}
 	if err := decodeStruct("", d, reflect.ValueOf(p).Elem()); err != nil {
 		return nil, err
 	}
@@ -55,15 +56,15 @@ func decodePlist(b []byte) (map[string]any, error) {
 }
 
 // Encode returns p as XML, its keys in alphabetical order. Text that XML cannot hold
-// (control characters, invalid UTF-8) is an error that names the key. A KeepAlive that is
-// Always and has conditions is an error, too.
+// (control characters, invalid UTF-8) is an error that names the key, and so are a KeepAlive
+// that is Always and has conditions, a MachService that is Off and has options, and a key of
+// Extra that has a field.
 func (p *Plist) Encode() ([]byte, error) {
-	if p.KeepAlive != nil && p.KeepAlive.Always {
-		if _, both := p.KeepAlive.encode().(map[string]any); both {
-			return nil, &valueError{Key: "KeepAlive", Why: "is always and has conditions: a list can hold only one"}
-		}
+	d, err := p.encode()
+	if err != nil {
+		return nil, err
 	}
-	return encodePlist(encodeStruct(reflect.ValueOf(p).Elem()))
+	return encodePlist(d)
 }
 
 func encodePlist(d map[string]any) ([]byte, error) {
@@ -79,15 +80,16 @@ func encodePlist(d map[string]any) ([]byte, error) {
 
 // WriteFile writes p to path, as XML with mode 0644, which launchd demands of whoever is
 // not the owner. It is written beside path, synced and renamed: path holds the old list or the
-// new one at any moment, and the old one if anything fails. A symbolic link at path is
-// replaced, not followed.
+// new one at any moment, and the old one if anything fails. (That the rename itself lasts is
+// up to the file system: a folder that cannot be synced is no error.) A symbolic link at path is
+// replaced, not followed; what is neither a file nor a link is left alone, with an error.
 func (p *Plist) WriteFile(path string) error {
 	b, err := p.Encode()
 	if err != nil {
 		return fmt.Errorf("property list %s: %w", path, err)
 	}
-	if info, err := os.Lstat(path); err == nil && info.IsDir() {
-		return fmt.Errorf("property list %s: it is a folder", path)
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() && info.Mode().Type() != fs.ModeSymlink {
+		return fmt.Errorf("property list %s: there is something that is not a file (%v)", path, info.Mode().Type())
 	}
 	return replaceFile(path, b, 0o644, -1)
 }

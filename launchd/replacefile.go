@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // files are the steps of putting a file in place. Tests let each of them fail.
@@ -57,9 +56,8 @@ func replaceFile(path string, b []byte, mode fs.FileMode, owner int) error {
 }
 
 func replaceFileBy(on files, path string, b []byte, mode fs.FileMode, owner int) (err error) {
-	// The name begins with a dot and does not end like the file's: launchd loads all
-	// *.plist of a folder.
-	f, err := on.create(filepath.Dir(path), "."+strings.ReplaceAll(filepath.Base(path), "*", "_")+".new-*")
+	// The name does not end like the file's: launchd loads all *.plist of a folder.
+	f, err := on.create(filepath.Dir(path), ".hermes-gw-new-*")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}

@@ -68,10 +68,16 @@ func Decode(b []byte, v any) (err error) {
 	if strings.TrimSpace(string(b)) == "" {
 		return errors.New("it is empty")
 	}
-	if strings.HasPrefix(string(b), "bplist") {
-		if err := checkBinary(b); err != nil {
-			return err
-		}
+	switch {
+	case strings.HasPrefix(string(b), "bplist"):
+		err = checkBinary(b)
+	case strings.HasPrefix(string(b), "\xff\xfe"), strings.HasPrefix(string(b), "\xfe\xff"):
+		err = errors.New("it is UTF-16: save it as UTF-8")
+	case strings.HasPrefix(strings.TrimSpace(string(b)), "<"):
+		err = checkXML(b)
+	}
+	if err != nil {
+		return err
 	}
 	format, err := plist.Unmarshal(b, v)
 	if format == plist.OpenStepFormat || format == plist.GNUStepFormat {
