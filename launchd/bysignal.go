@@ -30,6 +30,8 @@ func (r *restart) bySignal(ctx context.Context, refusal error) error {
 		return r.success(j.PID, MethodObserved, OutcomeStarted)
 	case r.old.PID == 0:
 		return r.revived(ctx, refusal)
+	case !revives(j) && r.o.Reload != nil:
+		return r.byReload(ctx, refusal)
 	case !revives(j):
 		return fmt.Errorf("%w; and nothing was done, because launchd would not start the job again by itself", refusal)
 	case r.old.Start == 0:
@@ -119,9 +121,32 @@ func (r *restart) revived(ctx context.Context, refusal error) error {
 }
 
 // idle is about a job that has no process, and that nothing starts.
-func (r *restart) idle(_ context.Context, j Job, refusal error) error {
+func (r *restart) idle(ctx context.Context, j Job, refusal error) error {
+	if r.o.Reload != nil {
+		return r.byReload(ctx, refusal)
+	}
 	r.res.Outcome = OutcomeParked
 	return fmt.Errorf("restart %s: the job has no process%s, launchd does not start it by itself, and refused to be asked: %w", r.t, lastExit(j), refusal)
+}
+
+// byReload loads the job anew, which is the only way left.
+func (r *restart) byReload(ctx context.Context, refusal error) error {
+	o := *r.o.Reload
+	if o.OnEvent == nil {
+		o.OnEvent = r.o.OnEvent
+	}
+	done, err := r.c.Reload(ctx, r.t, o)
+	r.res.Warnings = append(r.res.Warnings, done.Warnings...)
+	r.res.Method = MethodReload
+	if err != nil {
+		r.res.Outcome = done.Outcome
+		return fmt.Errorf("%w; the job was to be loaded anew because: %w", err, refusal)
+	}
+	if done.Outcome == OutcomeRequested {
+		r.res.Outcome = OutcomeRequested
+		return nil
+	}
+	return r.success(done.New, MethodReload, "")
 }
 
 // idleness tells a job that is left alone from one between two states. The zero value is

@@ -317,3 +317,39 @@ func (e *embedded) gone(t Target) {
 		}
 	}
 }
+
+// A launchd that demands an entitlement for every way to start a job: a job that KeepAlive
+// does not start is loaded anew, if that is allowed, and left alone if not.
+func TestSimRestartByReload(t *testing.T) {
+	e := embed(t, launchdsim.Options{TimeScale: 0.1, Deny: []uint64{702, 703, 704, 711, 712, 811, 812, 813, 814}})
+	job := e.load("job", sleeper, atLoad)
+	old := e.pid(job)
+	r, err := e.Restart(t.Context(), job, RestartOptions{})
+	is(t, err, ErrNotEntitled)
+	if r.Outcome != OutcomeFailed || e.pid(job) != old {
+		t.Errorf("%+v", r)
+	}
+	o := e.reloads()
+	r, err = e.Restart(t.Context(), job, RestartOptions{Reload: &o})
+	if err != nil || r.Outcome != OutcomeRestarted || r.Method != MethodReload || r.Old != old || r.New == old || e.pid(job) != r.New {
+		t.Errorf("%+v, %v", r, err)
+	}
+	e.left(job)
+	e.named()
+
+	// One that KeepAlive starts needs no more than a signal, whatever the condition.
+	for label, keep := range map[string]string{"always": keepAlive, "failed": "<key>KeepAlive</key><dict><key>SuccessfulExit</key><false/></dict>"} {
+		job := e.load(label, sleeper, keep+atLoad)
+		e.state(0, label, "running")
+		from := e.seen()
+		r, err := e.Restart(t.Context(), job, RestartOptions{Reload: &o})
+		if err != nil || r.Outcome != OutcomeRestarted || r.Method != MethodSignal {
+			t.Errorf("%s: %+v, %v", label, r, err)
+		}
+		for _, routine := range e.requests(from) {
+			if routine == routineBootout || routine == routineBootstrap {
+				t.Errorf("%s: sent %d", label, routine)
+			}
+		}
+	}
+}

@@ -17,6 +17,7 @@ const (
 	MethodObserved  = "observed"       // no answer named it; the job was seen to have another process
 	MethodGraceful  = "graceful"       // the old process finished its work and exited, then one request
 	MethodSignal    = "signal"         // launchd refuses the request; the old process was told to exit, KeepAlive started the new one
+	MethodReload    = "reload"         // launchd refuses the request, and KeepAlive does not start the job: it was loaded anew
 )
 
 // RestartOptions: the zero value is a restart bounded by the job's own timeouts.
@@ -41,6 +42,9 @@ type RestartOptions struct {
 	Ready func(ctx context.Context, pid int) error
 	// ReadyTimeout is how long that may take, besides Timeout if that is set. 0 is 30 s.
 	ReadyTimeout time.Duration
+	// Reload, if set, is how the job is loaded anew where launchd refuses the request and
+	// would not start the job again by itself. nil leaves such a job as it is.
+	Reload *ReloadOptions
 	// OnEvent, if set, is told each step, in order and never concurrently. It should not
 	// wait for anything: the restart waits for it.
 	OnEvent func(Event)
@@ -107,7 +111,9 @@ const (
 // first, and the job is then started by a request without kill, which changes nothing if
 // KeepAlive was faster. A launchd that demands an entitlement for the request (144, 154)
 // gets none: the old process is sent SIGTERM and, after the job's exit timeout + 1 s, SIGKILL, and
-// KeepAlive has its minimum runtime + 5 s to start the next (MethodSignal). With
+// KeepAlive has its minimum runtime + 5 s to start the next (MethodSignal). A job that
+// KeepAlive does not start again is not touched, unless it may be loaded anew:
+// [RestartOptions].Reload (MethodReload). With
 // RestartOptions.Ready the new process must also be ready.
 //
 // The error is nil exactly for these four outcomes. Otherwise it is the *[Error] that

@@ -16,6 +16,7 @@ type environment struct {
 	getenv       func(string) string
 	euid         int
 	home         func(uid int) (string, error) // the account's home, whatever $HOME says
+	executable   func() (string, error)        // the path of this program
 	consoleOwner func() (uid int, err error)   // who is logged in at the screen
 	buildVersion func() string
 	signals      func() <-chan os.Signal
@@ -28,6 +29,7 @@ func systemEnv() environment {
 		getenv:       os.Getenv,
 		euid:         os.Geteuid(),
 		home:         accountHome,
+		executable:   executable,
 		consoleOwner: consoleOwner,
 		buildVersion: buildVersion,
 		signals:      listen,

@@ -159,6 +159,7 @@ func newCall(server string) *call {
 		},
 		euid:         501,
 		home:         func(int) (string, error) { return "", errors.New("no home in this test") },
+		executable:   os.Executable,
 		consoleOwner: func() (int, error) { return 501, nil },
 		buildVersion: func() string { return "v1.2.3" },
 		signals:      func() <-chan os.Signal { return c.signals },

@@ -8,5 +8,8 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == reloadWorkerArg {
+		os.Exit(reloadWorker(context.Background(), os.Args[2:], os.Stderr))
+	}
 	os.Exit(run(context.Background(), systemEnv(), os.Args[1:], os.Stdout, os.Stderr))
 }

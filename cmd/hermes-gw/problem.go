@@ -65,6 +65,7 @@ func problemCode(err error) string {
 		{launchd.ErrStopping, "stopping"},
 		{launchd.ErrProtected, "protected"},
 		{launchd.ErrNotEntitled, "not-entitled"},
+		{launchd.ErrReloading, "busy"},
 		{errInterrupted, codeInterrupted},
 		{context.Canceled, codeInterrupted},
 		{context.DeadlineExceeded, codeTimeout},
@@ -130,6 +131,8 @@ func remedy(err error, code string) string {
 		return "launchd answers, but the job takes longer or is stuck: look at its log, or give it at least its exit timeout with --timeout."
 	case codeUnknown:
 		return "Look with hermes-gw status."
+	case "busy":
+		return "Wait for it, and look with hermes-gw status."
 	case codeInterrupted:
 		if unknown(err) {
 			return "launchd goes on with it; look with hermes-gw status."
@@ -165,6 +168,8 @@ func outcomeOf(err error) launchd.Outcome {
 		return launchd.OutcomeDisabled
 	case "protected":
 		return launchd.OutcomeProtected
+	case "busy":
+		return launchd.OutcomeBusy
 	}
 	return launchd.OutcomeFailed
 }

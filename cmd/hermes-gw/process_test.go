@@ -32,6 +32,8 @@ const (
 
 func becomeProgram() error {
 	switch how := os.Getenv(launch); how {
+	case "reload":
+		os.Exit(reloadAs(os.Args[1], os.Args[2], os.Args[3], os.Args[4]))
 	case "waiting": // as a process that merely is there
 		if path := os.Getenv("HERMES_GW_TEST_STARTED"); path != "" {
 			os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600)

@@ -95,6 +95,25 @@ hermes-gw start.
 			run:   runStop,
 		},
 		{
+			name: "reload", args: "TARGET|LABEL", min: 1, max: 1,
+			summary: "load a changed property list, with nobody's death in between",
+			examples: []example{
+				{"hermes-gw reload ai.hermes.gateway", "after its property list or its program changed"},
+				{"hermes-gw reload gui/501/ai.hermes.gateway --plist ./new.plist", "from another file"},
+			},
+			text: `A restart keeps the definition that launchd has. A reload unloads the job and loads
+its property list again. In between the job does not exist, so launchd itself runs
+a worker that carries both out: whoever dies meanwhile, this command or the worker,
+it goes on. The property list is checked first, and if anything is wrong nothing is
+touched. A list that launchd refuses all the same is given up for the old one.
+
+The worker keeps its notes in ~/Library/Application Support/hermes-gw.
+
+` + targetText,
+			flags: []string{flagPlist, flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
+			run:   runReload,
+		},
+		{
 			name: "ps", max: 0,
 			summary: "show the processes of gateways, and who starts them",
 			examples: []example{

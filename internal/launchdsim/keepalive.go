@@ -1,6 +1,7 @@
 package launchdsim
 
 import (
+	"fmt"
 	"os"
 	"syscall"
 )
@@ -92,4 +93,22 @@ func crashed(status syscall.WaitStatus) bool {
 		return true
 	}
 	return false
+}
+
+// semaphores are the conditions on the exit as print shows them: seen in a capture of
+// macOS 14 or later that launchd/testdata/print holds.
+func (k keepAlive) semaphores() (rows []string) {
+	row := func(name string, on *bool) {
+		if on == nil {
+			return
+		}
+		value := 0
+		if *on {
+			value = 1
+		}
+		rows = append(rows, fmt.Sprintf("%s => %d", name, value))
+	}
+	row("successful exit", k.successfulExit)
+	row("after crash", k.crashed)
+	return rows
 }

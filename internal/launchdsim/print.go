@@ -134,6 +134,14 @@ func (j *job) print() string {
 	}
 	p.line("%s", describeLastExit(j))
 	p.blank()
+	if rows := def.keepAlive.semaphores(); len(rows) > 0 {
+		p.open("semaphores")
+		for _, row := range rows {
+			p.line("%s", row)
+		}
+		p.close()
+		p.blank()
+	}
 	p.line("spawn type = daemon (3)")
 	p.line("jetsam priority = 40")
 	p.line("jetsam memory limit (active) = (unlimited)")

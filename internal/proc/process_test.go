@@ -237,6 +237,23 @@ func TestSignal(t *testing.T) {
 					t.Errorf("the process died of %v, not SIGTERM", sig)
 				}
 			})
+			t.Run("only if", func(t *testing.T) {
+				c := start(t)
+				p := open(t, c.pid)
+				no := errors.New("not this one")
+				if err := p.SignalIf(syscall.SIGKILL, func() error { return no }); err != no {
+					t.Errorf("%v, want %v", err, no)
+				}
+				if err := p.SignalIf(syscall.SIGTERM, func() error { return nil }); err != nil {
+					t.Error(err)
+				}
+				if sig := c.signalled(); sig != syscall.SIGTERM {
+					t.Errorf("the process died of %v, not SIGTERM", sig)
+				}
+				if err := p.SignalIf(0, func() error { t.Error("asked about no signal"); return nil }); err == nil {
+					t.Error("signal 0 is sent")
+				}
+			})
 			t.Run("after exec", func(t *testing.T) {
 				c, become := execs(t)
 				p := open(t, c.pid)
