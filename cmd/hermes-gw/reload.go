@@ -71,7 +71,7 @@ func runReload(c *command) report {
 	r := &reloadResult{asked: targets[0]}
 	if r.Target, r.err = c.located(targets[0], uid); r.err == nil {
 		target := r.Target
-		r.ReloadResult, r.err = c.reload(target, uid)
+		r.ReloadResult, r.err = c.reload(target)
 		r.Target = target
 	}
 	if r.err != nil && (r.Outcome == "" || r.Outcome.OK()) {
@@ -80,8 +80,8 @@ func runReload(c *command) report {
 	return report{results: []result{r}}
 }
 
-func (c *command) reload(t launchd.Target, uid int) (launchd.ReloadResult, error) {
-	o, err := c.reloadOptions(t, uid)
+func (c *command) reload(t launchd.Target) (launchd.ReloadResult, error) {
+	o, err := c.reloadOptions(t)
 	if err != nil {
 		return launchd.ReloadResult{}, err
 	}
@@ -96,18 +96,17 @@ func (c *command) reload(t launchd.Target, uid int) (launchd.ReloadResult, error
 
 // reloadOptions says where the notes of reloads lie and how launchd runs the worker: this
 // very program.
-func (c *command) reloadOptions(t launchd.Target, uid int) (o launchd.ReloadOptions, err error) {
-	if id, ok := domainUser(t.Domain); ok {
-		uid = id
-	} else {
-		uid = 0
+func (c *command) reloadOptions(t launchd.Target) (o launchd.ReloadOptions, err error) {
+	owner := 0 // of the other domains' files
+	if uid, ok := domainUser(t.Domain); ok {
+		owner = uid
 	}
 	self, err := c.env.executable()
 	if err != nil {
 		return o, fmt.Errorf("find this program: %w", err)
 	}
 	o.Program = []string{self, reloadWorkerArg}
-	if o.StateDir, err = c.stateDir(uid); err != nil {
+	if o.StateDir, err = c.stateDir(owner); err != nil {
 		return o, err
 	}
 	if o.Path, err = c.givenPlist(t.Label); err != nil {

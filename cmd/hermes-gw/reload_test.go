@@ -127,7 +127,8 @@ func TestReloadKilled(t *testing.T) {
 // settled waits until no worker is loaded and the job runs.
 func (s *sim) settled(label string) {
 	s.t.Helper()
-	for seen := 0; ; {
+	for {
+		before := len(s.trace.all()) // what comes after this may not be in the list yet
 		code, text, stderr := s.ctl("list")
 		if code != 0 {
 			s.t.Fatal(stderr)
@@ -138,8 +139,7 @@ func (s *sim) settled(label string) {
 		if runs && !worker {
 			return
 		}
-		seen = max(seen, len(s.trace.all()))
-		s.trace.await(s.t, "the end of the reload: "+text, seen, func(event) bool { return true })
+		s.trace.await(s.t, "the end of the reload: "+text, before, func(e event) bool { return e.Ev == "state" })
 	}
 }
 
