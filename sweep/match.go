@@ -72,7 +72,7 @@ func match(argv []string, depth int) Match {
 	case isPython(name):
 		return matchPython(argv[1:], depth)
 	case isEntryFile(program):
-		return matchEntry(argv[1:], "the program "+name)
+		return matchLauncher(argv[1:], "the program "+name, depth)
 	case isGatewayFile(program) && !strings.Contains(program, " "): // else it is a title more likely
 		return matchRun(argv[1:], "the program "+name)
 	}
@@ -106,7 +106,7 @@ func matchPython(args []string, depth int) Match {
 			return matchScript(a, args[i+1:], depth)
 		}
 		if strings.HasPrefix(a, "--") {
-			if a == "--check-hash-based-pycs" {
+			if a == "--check-hash-based-pycs" || a == "--jit" {
 				i++
 			}
 			continue
@@ -128,7 +128,7 @@ func matchPython(args []string, depth int) Match {
 			case 'm':
 				return matchModule(value, rest, depth)
 			case 'c':
-				return matchSource(value, rest)
+				return matchSource(value, rest, depth)
 			}
 			break // -W and -X took the word
 		}
@@ -150,7 +150,7 @@ func matchScript(script string, args []string, depth int) Match {
 	path := normal(script)
 	switch {
 	case isEntryFile(path):
-		return matchEntry(args, "the script "+base(path))
+		return matchLauncher(args, "the script "+base(path), depth)
 	case isGatewayFile(path):
 		return matchRun(args, "the script "+base(path))
 	case ends(path, "hermes_cli/stderr_timestamp.py"):
@@ -159,18 +159,34 @@ func matchScript(script string, args []string, depth int) Match {
 	return other("another script")
 }
 
-// matchSource is python -c: the bootstrap of a launcher, whose arguments are Hermes' own, or
-// a watcher, whose arguments begin with a pid and a whole command line (hermes-agent
-// #107002, #123109).
-func matchSource(source string, args []string) Match {
-	if !strings.Contains(strings.ToLower(source), "hermes") {
+// matchSource is python -c: a bootstrap of Hermes, which runs one of its modules in this very
+// process, or a watcher, whose arguments begin with a pid and a whole command line
+// (hermes-agent #107002, #123109).
+func matchSource(source string, args []string, depth int) Match {
+	entry := bootstrapped(source)
+	if entry == "" {
 		return other("another program of python -c")
 	}
-	rest, _ := cutProfile(args)
-	if len(rest) == 0 || strings.ToLower(rest[0]) != "gateway" {
-		return other("a watcher, or another program of python -c")
+	if own, ok := assignedArgs(source); ok { // the arguments are part of the source (#124318)
+		args = own
 	}
-	return matchEntry(args, "the bootstrap of python -c")
+	switch {
+	case strings.EqualFold(entry, "hermes_cli.main"), ends(normal(entry), "hermes_cli/main.py"):
+		return matchLauncher(args, "the bootstrap of python -c", depth)
+	case strings.EqualFold(entry, "hermes_cli.stderr_timestamp"):
+		return matchBehind(args, depth)
+	}
+	return other("another module")
+}
+
+// matchLauncher reads the arguments of the command hermes, which is a launcher in newer
+// installations: --run-module M makes it run another module.
+// Source: hermes_cli/_launchers.py of hermes-agent, _launcher_script.
+func matchLauncher(args []string, reason string, depth int) Match {
+	if len(args) > 1 && args[0] == "--run-module" {
+		return matchModule(args[1], args[2:], depth)
+	}
+	return matchEntry(args, reason)
 }
 
 // matchBehind is the wrapper that stamps times on the gateway's errors: the command line is
@@ -217,7 +233,7 @@ func matchOsascript(args []string) Match {
 // matchEntry reads the arguments of Hermes' command line.
 func matchEntry(args []string, reason string) Match {
 	rest, profile := cutProfile(args)
-	words := positional(rest)
+	words := positional(afterOptions(rest))
 	if len(words) == 0 || words[0] != "gateway" {
 		return other("Hermes, but not its gateway")
 	}
@@ -258,7 +274,7 @@ func asksHelp(args []string) bool {
 // positional returns the words that are no options, in lower case: two are enough.
 func positional(args []string) (words []string) {
 	for _, a := range args {
-		if a == "--" || len(words) == 2 {
+		if len(words) == 2 {
 			break
 		}
 		if a != "" && !strings.HasPrefix(a, "-") {
@@ -266,6 +282,28 @@ func positional(args []string) (words []string) {
 		}
 	}
 	return words
+}
+
+// afterOptions drops Hermes' options before the subcommand. An option that is no known flag
+// takes the next word: hermes -s gateway, hermes -z gateway and hermes --resume gateway are
+// chats, not the gateway. So an option that is new to us can hide a gateway, never make one.
+func afterOptions(args []string) []string {
+	for i := 0; i < len(args); i++ {
+		switch a := args[i]; {
+		case a == "--" || !strings.HasPrefix(a, "-") && a != "":
+			return args[i:]
+		case a != "" && !strings.Contains(a, "=") && !slices.Contains(flags, a):
+			i++
+		}
+	}
+	return nil
+}
+
+// flags are Hermes' options that take no value.
+// Source: hermes_cli/_parser.py and hermes_cli/subcommands/gateway.py of hermes-agent.
+var flags = []string{
+	"-w", "--worktree", "--accept-hooks", "--yolo", "--pass-session-id", "--ignore-user-config", "--ignore-rules", "--safe-mode", "--no-restore-cwd",
+	"--tui", "--cli", "--dev", "-v", "-vv", "--verbose", "-q", "--quiet", "-h", "--help", "-V", "--version", "--replace", "--force", "--external-supervisor",
 }
 
 // cutProfile takes -p X, --profile X, -p=X and --profile=X out, wherever they stand.
@@ -304,8 +342,10 @@ func isTitle(program string) bool {
 // ends reports whether path is tail, or ends with it behind a slash.
 func ends(path, tail string) bool { return path == tail || strings.HasSuffix(path, "/"+tail) }
 
-// isPython reports whether name is python, python3, python3.12, pythonw or pypy3.
+// isPython reports whether name is python, python3, python3.12, python3-intel64 (python.org's),
+// pythonw or pypy3.
 func isPython(name string) bool {
+	name = strings.TrimSuffix(name, "-intel64")
 	for _, prefix := range []string{"pythonw", "python", "pypy"} {
 		if version, ok := strings.CutPrefix(name, prefix); ok {
 			return strings.Trim(version, "0123456789.") == ""

@@ -120,6 +120,12 @@ func TestRedact(t *testing.T) {
 		{"x", "-H", "Authorization: Bearer " + canary}, {"x", "X-Api-Key: " + canary}, {"x", "TELEGRAM_BOT_TOKEN=" + canary}, {"x", "DB_PASSWORD=" + canary},
 		{"x", "https://user:" + canary + "@host/path"}, {"x", "postgres://u:" + canary + "@h:5432/db"}, {"x", "https://host/p?key=" + canary}, {"x", "--client-secret", canary},
 		{"x", "Bearer " + canary}, {"x", "sk-" + canary}, {"x", "ghp_" + canary}, {"x", "--password", canary}, {"x", "-p", "ok", "--cookie", canary}, {"x", "xoxb-" + canary},
+		{"x", "-HAuthorization: Bearer " + canary}, {"x", "-HX-Api-Key: " + canary}, {"x", "--header", "X-Auth-Token: " + canary}, {"x", "-u", "user:" + canary}, {"x", "--pwd", canary},
+		{"x", "123456789:AAH" + canary + "abcdefghijklmnop"}, {"x", "glpat-" + canary}, {"x", "AKIA" + canary}, {"x", "a=1&token=" + canary}, {"x", `{"token":"` + canary + `"}`},
+		{"x", "https://h/?a=1&sig=" + canary}, {"x", "get https://h/?a=1&sig=" + canary}, {"x", "https://h/a#" + canary}, {"x", "https://a/ https://u:" + canary + "@h/"}, {"x", "https://" + canary + "@h/"},
+		{"x", "https://hooks.slack.com/services/T0/B0/" + canary}, {"x", "https://discord.com/api/webhooks/1/" + canary}, {"x", "https://api.telegram.org/bot1:" + canary + "/getMe"},
+		{"sh", "-c", "hermes --token " + canary}, {"sh", "-c", "curl -d X-Api-Key: " + canary}, {"sh", "-c", "true;TOKEN=" + canary + " hermes"}, {"hermes gateway run --token=" + canary}, {"https://u:" + canary + "@h/", "x"},
+		{"sh", "-c", `export TOKEN="a ` + canary + `" && hermes`}, {"sh", "-c", "hermes --token 'a " + canary + "'"}, {"sh", "-c", `curl https://h -H "X-Api-Key: ` + canary + `" -v`},
 	} {
 		if shown := strings.Join(Redact(argv), " "); strings.Contains(shown, canary) {
 			t.Errorf("%q is shown as %s", argv, shown)
@@ -132,6 +138,8 @@ func TestRedact(t *testing.T) {
 		{[]string{"x", "a\x1b[2Jb\n"}, []string{"x", `a\x1b[2Jb\n`}},
 		{[]string{"x", long}, []string{"x", strings.Repeat("ä", 40) + "…"}},
 		{[]string{"x", ""}, []string{"x", ""}},
+		{[]string{"python", "-u", "a b\tc", "run.py:12"}, []string{"python", "-u", `a b\tc`, "run.py:12"}},
+		{[]string{"sh", "-c", "cd /a; exec hermes  gateway run"}, []string{"sh", "-c", "cd /a; exec hermes  gateway run"}},
 		{[]string{"--token", "x"}, []string{"--token", "x"}}, // argv[0] is a name
 		{nil, []string{}},
 	} {
