@@ -20,9 +20,9 @@ import (
 //
 // Without paths nothing is sent: to launchd that would be an empty success.
 //
-// 5 (EIO) can mean almost anything. For each path that failed with it the job is looked
-// at (708, 811) and its file read, and [Error].Found says what is wrong there; that takes at
-// most 3 s, changes nothing and sends nothing again.
+// 5 (EIO) can mean almost anything. For each path that failed with it, or all of them if
+// launchd named none, the job is looked at (708, 811) and its file read, and [Error].Found
+// says what is wrong there; that takes at most 3 s, changes nothing and sends nothing again.
 //
 // Errors: 5, [ErrAlreadyLoaded],
 // [ErrDisabled], [ErrNoDomain], [ErrProtected], 109 and 111 (the plist), 122 (owner
@@ -49,7 +49,7 @@ func (c *Client) Bootstrap(ctx context.Context, d Domain, paths ...string) error
 	if err == nil {
 		err = bootstrapErrors(d, paths, reply)
 	}
-	return c.diagnose(ctx, d, err)
+	return c.diagnose(ctx, d, paths, err)
 }
 
 // bootstrapErrors reads what a bootstrap reply says of single paths.
@@ -77,7 +77,11 @@ func bootstrapErrors(d Domain, paths []string, reply xpc.Dict) error {
 	}
 	code, _ := reply.Int64("bootstrap-error")
 	if len(errs) == 0 || !seen[errno(code)] && errno(code) != xpc.SeveralErrors {
-		add("", code)
+		about := ""
+		if len(paths) == 1 {
+			about = paths[0]
+		}
+		add(about, code)
 	}
 	if len(errs) == 1 {
 		return errs[0]

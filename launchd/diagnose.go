@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -28,11 +29,11 @@ const (
 	maxDiags  = 16              // paths that are looked at
 )
 
-// diagnose looks for the reason of each 5 in err, an error of a bootstrap.
-func (c *Client) diagnose(ctx context.Context, d Domain, err error) error {
+// diagnose looks for the reason of each 5 in err, an error of a bootstrap of paths.
+func (c *Client) diagnose(ctx context.Context, d Domain, paths []string, err error) error {
 	var failed []*Error
 	collect(err, func(e *Error) {
-		if e.Code == xpc.EIO && e.Path != "" && len(failed) < maxDiags {
+		if e.Code == xpc.EIO && len(failed) < maxDiags {
 			failed = append(failed, e)
 		}
 	})
@@ -42,7 +43,24 @@ func (c *Client) diagnose(ctx context.Context, d Domain, err error) error {
 	ctx, cancel := context.WithTimeout(ctx, diagnosis)
 	defer cancel()
 	for _, e := range failed {
-		e.Found = c.causes(ctx, d, e.Path)
+		if e.Path != "" {
+			e.Found, e.looked = c.causes(ctx, d, e.Path)
+			continue
+		}
+		// launchd refused them all together.
+		e.looked = len(paths) <= maxDiags
+		for _, path := range paths[:min(len(paths), maxDiags)] {
+			found, looked := c.causes(ctx, d, path)
+			e.looked = e.looked && looked
+			if len(found) > 0 && found[0].is == ErrNoDomain { // that is about all of them
+				e.Found = found
+				break
+			}
+			for _, cause := range found {
+				cause.Problem = printable(path) + ": " + cause.Problem
+				e.Found = append(e.Found, cause)
+			}
+		}
 	}
 	return err
 }
@@ -61,9 +79,13 @@ func collect(err error, f func(*Error)) {
 }
 
 // causes looks at what launchd-protocol.md 7.6 lists: the reasons for 5 that users met.
-func (c *Client) causes(ctx context.Context, d Domain, path string) (found []Cause) {
+// looked reports whether all of it could be looked at.
+func (c *Client) causes(ctx context.Context, d Domain, path string) (found []Cause, looked bool) {
 	if !filepath.IsAbs(path) {
-		return []Cause{{ID: "relative-path", Problem: "the path is not absolute, and launchd does not know this program's folder", Remedy: "Give the whole path."}}
+		return []Cause{{ID: "relative-path", Problem: "the path is not absolute, and launchd does not know this program's folder", Remedy: "Give the whole path."}}, true
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil, false // launchd takes folders too, and names the files in them that fail
 	}
 	label := ""
 	if b, _, err := plistfile.Read(path); err == nil {
@@ -73,11 +95,11 @@ func (c *Client) causes(ctx context.Context, d Domain, path string) (found []Cau
 	}
 	t := Target{Domain: d, Label: label}
 	if t.check() == nil {
-		found = c.causesAt(ctx, t)
+		found, looked = c.causesAt(ctx, t)
 	}
 	findings, err := Lint(path, LintOptions{Domain: d})
 	if err != nil {
-		return append(found, Cause{ID: "no-file", Problem: fmt.Sprintf("the file cannot be read: %v", pathless(err)), Remedy: "Name a property list that launchd can read."})
+		return append(found, Cause{ID: "no-file", Problem: fmt.Sprintf("the file cannot be read: %v", pathless(err)), Remedy: "Name a property list that launchd can read."}), looked
 	}
 	for _, f := range findings {
 		if f.Fatal {
@@ -88,17 +110,23 @@ func (c *Client) causes(ctx context.Context, d Domain, path string) (found []Cau
 			found = append(found, Cause{ID: f.Rule, Problem: problem, Remedy: f.Fix + "."})
 		}
 	}
-	return found
+	return found, looked
 }
 
-// causesAt asks launchd about the job itself.
-func (c *Client) causesAt(ctx context.Context, t Target) (found []Cause) {
+// causesAt asks launchd about the job itself. looked reports whether it answered.
+func (c *Client) causesAt(ctx context.Context, t Target) (found []Cause, looked bool) {
 	j, err := c.look(ctx, t)
+	looked = err == nil || errors.Is(err, ErrNotLoaded)
 	switch {
 	case errors.Is(err, ErrNoDomain):
-		return []Cause{{"no-domain", fmt.Sprintf("there is no %s", t.Domain), adviceOn(xpc.NoSuchDomain).text, ErrNoDomain}}
+		return []Cause{{"no-domain", fmt.Sprintf("there is no %s", t.Domain), adviceOn(xpc.NoSuchDomain).text, ErrNoDomain}}, true
 	case err == nil && j.State.Stopping():
-		found = append(found, Cause{"draining", fmt.Sprintf("the job is being unloaded, and its process %d has not exited yet", j.PID),
+		// launchd has the same states for a job that a kickstart stops.
+		process := "its process"
+		if j.PID > 0 {
+			process += fmt.Sprintf(" %d", j.PID)
+		}
+		found = append(found, Cause{"draining", "the job is being stopped, and " + process + " has not exited yet",
 			"Try again when it has: launchd kills it after its exit timeout" + withinExit(j) + ".", ErrStopping})
 	case err == nil:
 		running := ""
@@ -117,7 +145,7 @@ func (c *Client) causesAt(ctx context.Context, t Target) (found []Cause) {
 			found = append(found, Cause{"loaded-elsewhere", fmt.Sprintf("the label is loaded in %s", other), "Unload it there first: hermes-gw stop " + there.String() + ".", nil})
 		}
 	}
-	return found
+	return found, looked && ctx.Err() == nil
 }
 
 func withinExit(j Job) string {

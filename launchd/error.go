@@ -48,6 +48,8 @@ type Error struct {
 	// Found is what was found when launchd gave no reason (5, from a bootstrap), the
 	// likeliest first; empty if nothing was found, or nothing was looked for.
 	Found []Cause
+
+	looked bool // for the reason of a 5, at everything that can be
 }
 
 // Error reads "kickstart gui/501/x: Could not find specified service (113)", with the

@@ -29,6 +29,11 @@ const launchdLog = "/var/log/com.apple.xpc.launchd/launchd.log"
 
 const notYours = "Only root may change the system domain, and only a user or root that user's domains: try again with sudo, or name a domain of your own."
 
+// noneFound is for a bootstrap's 5 that was looked into.
+const noneFound = "launchd gives no reason, and none was found in the job, its domain or its property list: " + launchdLog + " has it; a label that was disabled under another name, or a property list that macOS quarantined, can be the cause."
+
+const draining = "The job goes as soon as its process has exited: hermes-gw stop TARGET waits for that."
+
 const noDomain = "This domain does not exist here: gui/UID needs that user to be logged in graphically (over ssh alone there is only user/UID)."
 
 // remedies has a sentence for each number that users meet: launchd-protocol.md sections 1.3,
@@ -45,20 +50,22 @@ var remedies = [...]advice{
 		{opStart, "The job is not loaded in this domain: check the label, or load it with its property list."},
 		{opStop, "The job is not loaded in this domain: check the label."},
 	}},
-	xpc.EIO: {text: "launchd gives no reason, and nothing was found: " + launchdLog + " has it, for root.", by: []opAdvice{
-		{opBootstrap, "launchd gives no reason, and none was found in the job, its domain or its property list: " + launchdLog + " has it; a label that was disabled under another name, or a property list that macOS quarantined, can be the cause."},
+	// A bootstrap that was looked into has noneFound.
+	xpc.EIO:    {text: "launchd gives no reason: " + launchdLog + " has it, for root."},
+	xpc.ENOMEM: {text: "launchd is short of memory: try again."},
+	xpc.EACCES: {text: "launchd may not read PATH or run its program: check their modes and the folders above them."},
+	xpc.EBUSY:  {text: "The job is busy in launchd: try again in a moment."},
+	xpc.EINVAL: {text: "launchd did not accept the request as it is: check the target, and report this if the target is right."},
+	xpc.EPIPE:  {text: "The connection to launchd broke: look at the job before you try again."},
+	xpc.EDOM:   {text: "This launchd does not know the request: it is older or newer than this program expects."},
+	xpc.ERANGE: {text: "The domain is in no state for this: try again in a moment."},
+	xpc.EINPROGRESS: {text: "The job is being started or stopped right now: try again in a moment.", by: []opAdvice{
+		{opBootout, draining},
 	}},
-	xpc.ENOMEM:      {text: "launchd is short of memory: try again."},
-	xpc.EACCES:      {text: "launchd may not read PATH or run its program: check their modes and the folders above them."},
-	xpc.EBUSY:       {text: "The job is busy in launchd: try again in a moment."},
-	xpc.EINVAL:      {text: "launchd did not accept the request as it is: check the target, and report this if the target is right."},
-	xpc.EPIPE:       {text: "The connection to launchd broke: look at the job before you try again."},
-	xpc.EDOM:        {text: "This launchd does not know the request: it is older or newer than this program expects."},
-	xpc.ERANGE:      {text: "The domain is in no state for this: try again in a moment."},
-	xpc.EINPROGRESS: {text: "The job is being started or stopped right now: try again in a moment."},
-	xpc.EEXIST:      {text: "The job is loaded already: restart it, or unload it first if its property list changed."},
+	xpc.EEXIST: {text: "The job is loaded already: restart it, or unload it first if its property list changed."},
 	xpc.EALREADY: {text: "The job is being stopped already: try again when its process is gone.", by: []opAdvice{
 		{opBootstrap, "The job is loaded already: restart it, or unload it first if its property list changed."},
+		{opBootout, draining},
 	}},
 	xpc.ENOTSUP:    {text: "This launchd no longer does this: there is no way to ask it."},
 	xpc.ECANCELED:  {text: "Somebody else stopped the job before it was started: start it again if it is to run."},
@@ -80,7 +87,7 @@ var remedies = [...]advice{
 	xpc.BadOwnership:        {text: "Make the property list belong to the user of the domain (root for system) and writable by nobody else: chmod 0644."},
 	123:                     {text: "This domain takes only certain property lists: load PATH into another."},
 	xpc.DomainTearingDown:   {text: "The domain is going away: that user is logging out, or the system is shutting down; try again after the next login."},
-	xpc.DomainUnsupported:   {text: noDomain},
+	xpc.DomainUnsupported:   {text: "There is no such domain here, or it does not do this: gui/UID needs that user to be logged in graphically (over ssh alone there is only user/UID)."},
 	xpc.RequestRetired:      {text: "This launchd no longer does this: there is no way to ask it."},
 	127:                     {text: "Only jobs that came with macOS may do this: load the job into a domain of your own."},
 	128:                     {text: "The path is not an app bundle: check PATH."},
@@ -124,9 +131,16 @@ func (e *Error) Remedy() string {
 			text = special.text
 		}
 	}
+	if e.Code == xpc.EIO && e.looked {
+		text = noneFound
+	}
+	target := e.Target
+	if e.Op == opBootstrap { // it names the domain, and the commands want a job
+		target += "/LABEL"
+	}
 	path := e.Path
 	if path == "" {
 		path = "the property list"
 	}
-	return strings.NewReplacer("TARGET", printable(e.Target), "PATH", printable(path)).Replace(text)
+	return strings.NewReplacer("TARGET", printable(target), "PATH", printable(path)).Replace(text)
 }
