@@ -56,7 +56,7 @@ func exitCodeWords(s string) Exit {
 	switch {
 	case s == neverExited:
 		return Exit{Kind: ExitNever}
-	case err != nil:
+	case err != nil || code < 0 || code > 0xff:
 		return Exit{Words: s}
 	case named:
 		return Exit{Kind: ExitCode, Code: code, Words: s}

@@ -16,7 +16,7 @@ type Job struct {
 	PID            int            // both; 0 when it is not running
 	State          State          // print
 	Type           string         // print: "LaunchAgent", "LaunchDaemon", "Submitted", ...
-	Path           string         // both: the plist that launchd read
+	Path           string         // both: the plist that launchd read; of a job without one words in parentheses, "(submitted by smd.500)"
 	Program        string         // both
 	Arguments      []string       // print: argv
 	Runs           *int           // print: spawns since it was loaded
@@ -36,7 +36,7 @@ type Job struct {
 	// (702) overrides it. "" if nothing is held back.
 	Pended string
 	// SpawnIn is the time until launchd starts the job, in StateSpawnScheduled, if its text
-	// tells. Those of macOS 10.14 to 26 do not; [Client.Watch] knows when it saw the last
+	// tells. No public text that was found does; [Client.Watch] knows when it saw the last
 	// process start.
 	SpawnIn *time.Duration
 	// Disabled says whether the label is disabled (811): it can run, but not be loaded

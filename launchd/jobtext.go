@@ -83,7 +83,7 @@ func (p printed) job(t Target) (j Job, d definitionText, err error) {
 	j.Program = fields["program"]
 	j.Reason = fields["immediate reason"]
 	for _, name := range []string{"pended spawn", "pended nondemand spawn"} {
-		if s := fields[name]; s != "" && s != "false" { // macOS 26 prints false, others nothing
+		if s := fields[name]; s != "" && s != "false" { // some print false, others nothing: testdata/print
 			j.Pended = s
 		}
 	}
@@ -113,7 +113,9 @@ func (p printed) job(t Target) (j Job, d definitionText, err error) {
 	if forged["pid"] || forged["state"] || pid > 0 && (j.State == StateNotRunning || j.State == StateSpawnScheduled) {
 		return j, d, ErrContradiction
 	}
-	j.PID = pid
+	if pid > 1 { // 1 is launchd
+		j.PID = pid
+	}
 	return j, d, nil
 }
 

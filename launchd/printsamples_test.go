@@ -18,8 +18,8 @@ func sample(t testing.TB, name string) string {
 	return string(b)
 }
 
-// What real launchds printed, and what it means. testdata/print/README.md says where each
-// text is from.
+// What each text means. testdata/print/README.md says which were printed by a launchd and
+// which were put together from parts.
 func TestParsePrintSamples(t *testing.T) {
 	const agents = "/Library/LaunchAgents/"
 	agent := func(label string, j Job) Job {
@@ -124,6 +124,16 @@ func TestParseDomainSamples(t *testing.T) {
 	files, err := filepath.Glob("testdata/print/domain-*.txt")
 	if err != nil || len(files) != len(want) {
 		t.Errorf("%d samples, %v", len(files), err)
+	}
+}
+
+// A pid is a job's or it is none: 1 is launchd itself, as in the attributes.
+func TestParsePrintPID(t *testing.T) {
+	for s, want := range map[string]int{"0": 0, "1": 0, "2": 2, "-1": 0, "2147483647": 1<<31 - 1, "2147483648": 0} {
+		j, err := ParsePrint("gui/501/x = {\n\tstate = spawning\n\tpid = " + s + "\n}")
+		if err != nil || j.PID != want {
+			t.Errorf("%s: %d, %v", s, j.PID, err)
+		}
 	}
 }
 

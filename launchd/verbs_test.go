@@ -225,6 +225,7 @@ func TestParseSignal(t *testing.T) {
 func TestExits(t *testing.T) {
 	for words, want := range map[string]Exit{
 		"0": {Kind: ExitCode}, "78: EX_CONFIG": {Kind: ExitCode, Code: 78, Words: "78: EX_CONFIG"}, "(never exited)": {Kind: ExitNever},
+		"255": {Kind: ExitCode, Code: 255}, "256": {Words: "256"}, "-5": {Words: "-5"},
 		"(abandoned)": {Words: "(abandoned)"}, "(failed reap)": {Words: "(failed reap)"}, "never exited": {Words: "never exited"},
 	} {
 		got := exitCodeWords(words)
