@@ -31,6 +31,10 @@ type RestartOptions struct {
 	// does not hinder a restart but the next load, and warns then. It costs as much as
 	// all else that a restart does on this side.
 	CheckEnabled bool
+	// Old, if not zero, is the process that is to be replaced, as the caller saw it earlier. If
+	// the job has another one by now, somebody else was faster: nothing is sent, and the outcome is
+	// OutcomeAlreadyRestarting.
+	Old Identity
 	// Sending, if set, is called once, right before the first request that changes
 	// anything, with what is known so far (Target, Old, Inside, Resolve, Warnings). A
 	// caller inside the job writes its report here, because the call may not return.
@@ -160,6 +164,11 @@ func (r *restart) do(ctx context.Context, start time.Time) error {
 	}
 	if err := asking.Err(); err != nil {
 		return fmt.Errorf("restart %s: nothing was sent: %w", r.t, err)
+	}
+	if !r.o.Old.IsZero() && r.old.PID > 0 && r.old != r.o.Old {
+		now := r.old.PID
+		r.old, r.res.Old = r.o.Old, r.o.Old.PID
+		return r.success(now, MethodObserved, OutcomeAlreadyRestarting)
 	}
 	if r.res.Inside { // later there may be nobody to tell
 		r.warnDisabled()
