@@ -15,8 +15,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hermes-gw/hermes-gw/internal/privatedir"
 	"github.com/hermes-gw/hermes-gw/internal/proc"
-	"github.com/hermes-gw/hermes-gw/internal/statedir"
 	"github.com/hermes-gw/hermes-gw/launchd"
 )
 
@@ -114,7 +114,7 @@ func flightName(t launchd.Target) string {
 // error is a *BusyError if ctx ends before, and anything else if there can be no lock:
 // then the restart goes on without.
 func board(ctx context.Context, dir string, owner int, t launchd.Target, command, address string) (f *flight, waited bool, err error) {
-	d, err := statedir.Open(dir, owner)
+	d, err := privatedir.Open(dir, owner)
 	if err != nil {
 		return nil, false, err
 	}

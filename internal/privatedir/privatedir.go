@@ -1,10 +1,10 @@
-// Package statedir makes and opens the folder in which hermes-gw keeps what must outlive
+// Package privatedir makes and opens the folder in which hermes-gw keeps what must outlive
 // one process: notes of reloads, locks of restarts.
 //
 // The folder belongs to one user and nobody else can reach it, because whoever can write
 // there could have a program run as that user, or hold up every restart. When root acts for a
 // user, what it makes there is given to that user.
-package statedir
+package privatedir
 
 import (
 	"errors"
@@ -54,8 +54,8 @@ func Open(path string, owner int) (*Dir, error) {
 	return d, nil
 }
 
-// Secure makes the folder as Open does, or checks that it is so already.
-func Secure(path string, owner int) error {
+// Make makes the folder as Open does, or checks that it is so already.
+func Make(path string, owner int) error {
 	d, err := Open(path, owner)
 	if err != nil {
 		return err
