@@ -86,7 +86,6 @@ type run struct {
 
 	items    []*item
 	fleet    *Fleet // with Selection.All
-	before   *survey
 	results  []*Result
 	sweep    *Sweep
 	warnings []string
@@ -95,9 +94,6 @@ type run struct {
 
 // prepare finds out everything that can be wrong.
 func (r *run) prepare(ctx context.Context) error {
-	if r.o.Select.All {
-		r.before = r.h.survey(ctx)
-	}
 	items, fleet, err := r.h.choose(ctx, r.o.Select)
 	if err != nil {
 		return err

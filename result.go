@@ -46,15 +46,14 @@ type Result struct {
 	asked string
 }
 
-// Phases are times since the call began, but for Total: 0 is a phase that was not reached or not
-// seen.
+// Phases are where the time went. 0 is a phase that was not reached or not seen.
 type Phases struct {
-	Resolve  time.Duration // everything was checked
-	Request  time.Duration // the request was sent, or the signal
-	OldExit  time.Duration // the old process exited
-	NewSpawn time.Duration // launchd named the new process
-	Ready    time.Duration // what was waited for came true
-	Total    time.Duration // how long the whole took
+	Resolve  time.Duration // until everything was checked and the request was about to be sent
+	Request  time.Duration // from then until the restart was over, or given up
+	OldExit  time.Duration // from then until the old process exited
+	NewSpawn time.Duration // from then until launchd named the new process
+	Ready    time.Duration // from then until it was ready, if that was waited for
+	Total    time.Duration
 }
 
 // Name names the job, by its target if that is known.

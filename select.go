@@ -93,15 +93,12 @@ func (h *Hermes) ofProfile(name string) *item {
 
 // distinct keeps each job once, in the order in which they were named.
 func distinct(items []*item) (once []*item) {
-	seen := map[launchd.Target]bool{}
+	seen := map[string]bool{}
 	for _, i := range items {
-		if i.Loaded() {
-			if seen[i.Target] {
-				continue
-			}
-			seen[i.Target] = true
+		if !seen[i.name()] {
+			seen[i.name()] = true
+			once = append(once, i)
 		}
-		once = append(once, i)
 	}
 	return once
 }
@@ -144,8 +141,6 @@ func (h *Hermes) look(ctx context.Context, i *item) {
 func (h *Hermes) locate(ctx context.Context, i *item) error {
 	found, err := h.client.FindAll(ctx, i.Label, h.in.UID)
 	if err != nil {
-		i.Target.Domain = h.domains()[0]
-		i.Target.Label = i.Label
 		if refused(err) {
 			if i.gateway {
 				h.readPlist(&i.Gateway)

@@ -1,0 +1,151 @@
+package hermesgw
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hermes-gw/hermes-gw/launchd"
+	"github.com/hermes-gw/hermes-gw/sweep"
+)
+
+// manualGrace is how long a manual gateway may take to exit after SIGTERM. Hermes' own teardown
+// gives scheduled work 30 s, but launchd's gateways have been restarted by then: this is for
+// what should not be there at all.
+const manualGrace = 10 * time.Second
+
+// Sweep is what became of the gateways that nobody manages.
+type Sweep struct {
+	Results []sweep.Result  // of the processes that were signalled
+	Spared  []sweep.Planned // what looks like a gateway and was left alone, with the reason
+	Err     error           // why there was no sweep, or not to the end; then nothing more was signalled
+}
+
+// Left returns how many processes were to be stopped and are still there.
+func (s *Sweep) Left() int { return sweep.Report{Results: s.Results}.Left() }
+
+// sweepUp stops the manual gateways of the installation: those that run beside the
+// job of the same home. It comes after the restarts.
+func (r *run) sweepUp(ctx context.Context) {
+	r.sweep = &Sweep{}
+	plan, err := r.h.strays(ctx, r.fleet)
+	if err != nil {
+		r.sweep.Err = fmt.Errorf("look for gateways that launchd does not manage: nothing was signalled: %w", err)
+		return
+	}
+	r.sweep.Spared = plan.Spared
+	if len(plan.Signal) == 0 {
+		return
+	}
+	grace := r.o.Grace
+	if grace <= 0 {
+		grace = manualGrace
+	}
+	for _, p := range plan.Signal {
+		r.event(launchd.Event{Time: time.Now(), Kind: launchd.EventSignaled, PID: p.PID, Detail: "SIGTERM: " + p.Reason})
+	}
+	report, err := sweep.Run(ctx, plan, sweep.RunOptions{Grace: grace})
+	r.sweep.Results, r.sweep.Err = report.Results, err
+}
+
+// strays plans a sweep: the processes that are a gateway of this installation by their
+// arguments and belong to no job.
+func (h *Hermes) strays(ctx context.Context, fleet *Fleet) (sweep.Plan, error) {
+	return sweep.Survey(ctx, h.in.UID, h.managed, sweep.Options{
+		Others: true,
+		Spare:  func(p sweep.Planned) string { return h.spare(fleet, p) },
+	})
+}
+
+// managed lists the processes of all jobs: of the user's domains, and of the system's as far as
+// it can be listed. It is an error if none of the user's can be.
+func (h *Hermes) managed(ctx context.Context) (jobs []sweep.Managed, err error) {
+	exist := 0
+	for _, d := range append(h.domains(), launchd.System()) {
+		entries, err := h.client.List(ctx, d)
+		switch {
+		case errors.Is(err, launchd.ErrNoDomain) && isUsers(d):
+			continue
+		case err != nil && isUsers(d):
+			return nil, err
+		case err != nil && !refused(err):
+			return nil, err
+		case err != nil: // another user's gateways are not this one's to sweep
+			continue
+		}
+		if isUsers(d) {
+			exist++
+		}
+		for _, e := range entries {
+			if e.PID > 0 {
+				jobs = append(jobs, sweep.Managed{PID: e.PID, Label: e.Label})
+			}
+		}
+	}
+	if exist == 0 {
+		return nil, fmt.Errorf("user %d has no domain: %w", h.in.UID, launchd.ErrNoDomain)
+	}
+	return jobs, nil
+}
+
+// spare tells why a gateway that nobody manages is left alone all the same.
+func (h *Hermes) spare(fleet *Fleet, p sweep.Planned) (reason string) {
+	home, proven := h.homeOf(p)
+	switch {
+	case home == "":
+		return "it is not known whose gateway it is"
+	case !h.owns(home):
+		return "it is a gateway of another installation, " + home
+	case !proven && h.in.Root != h.in.Native:
+		return "it is not known to belong to the installation in " + h.in.Root
+	}
+	// Without a job that takes over, the home would be left without a gateway.
+	if !slices.ContainsFunc(fleet.Gateways, func(g Gateway) bool { return g.Loaded() && g.Home == home }) {
+		return "no job of launchd's would take its place"
+	}
+	return ""
+}
+
+func (h *Hermes) owns(home string) bool {
+	_, ok := h.in.Owns(home)
+	return ok
+}
+
+// homeOf tells which home a gateway's process runs for. It is proven if the process'
+// environment or a home's own record says so; else it follows from the profile in its arguments.
+func (h *Hermes) homeOf(p sweep.Planned) (home string, proven bool) {
+	value, set, err := sweep.Variable(p.Identity, "HERMES_HOME")
+	if err == nil {
+		if !set {
+			value = ""
+		}
+		in, err := Locate(Where{UID: h.in.UID, AccountHome: h.in.AccountHome, HermesHome: value})
+		if err != nil {
+			return "", false
+		}
+		if p.Match.Profile == "" {
+			return in.Home, true
+		}
+		profile, err := in.Profile(p.Match.Profile)
+		return profile.Home, err == nil
+	}
+	profiles, _ := h.in.Profiles()
+	for _, profile := range profiles {
+		for _, name := range recordNames {
+			if r, err := readRecord(h.in, profile.Home, name); err == nil && r.names(p.Identity) {
+				return profile.Home, true
+			}
+		}
+	}
+	name := p.Match.Profile
+	if name == "" {
+		name = DefaultProfile
+	}
+	profile, err := h.in.Profile(name)
+	if err != nil {
+		return "", false
+	}
+	return profile.Home, false
+}
