@@ -12,7 +12,7 @@ import "context"
 // gone. [Client.Stop] waits for that. nil means that the job is gone.
 //
 // Errors: [ErrStopping], [ErrNotLoaded] (3, as of this form of the request; 113),
-// [ErrNoDomain], [ErrProtected], 1.
+// [ErrNoDomain], [ErrProtected], 1 (not allowed).
 // Sources: Procursus launchctl, bootstrap.c (bootout_cmd); launchd-protocol.md 2.2.
 func (c *Client) Bootout(ctx context.Context, t Target) error {
 	if err := t.check(); err != nil {

@@ -9,8 +9,10 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/hermes-gw/hermes-gw/internal/plistfile"
 )
@@ -191,12 +193,14 @@ func domainOf(path string) (d Domain, agent bool) {
 	return Domain{}, false
 }
 
-// printable makes what a file may hold fit for a terminal.
+// printable makes text from elsewhere (a file, a label, launchd's words) fit for a terminal:
+// it stays on one line, and neither controls the terminal nor changes the order in which
+// its characters are shown, as U+202E does.
 func printable(s string) string {
-	if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == 0x2028 || r == 0x2029 }) {
-		return strings.ToValidUTF8(s, "\ufffd")
+	if s = strings.ToValidUTF8(s, "\ufffd"); !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return s
 	}
-	quoted := fmt.Sprintf("%q", s)
+	quoted := strconv.Quote(s)
 	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 }
 
