@@ -30,10 +30,12 @@ func verbs(path string) map[string]func(context.Context, *launchd.Client) error 
 		"find all":   func(ctx context.Context, c *launchd.Client) error { _, err := c.FindAll(ctx, "a", 501); return err },
 		"find one":   func(ctx context.Context, c *launchd.Client) error { _, err := c.FindOne(ctx, "a", 501); return err },
 		"getenv":     func(ctx context.Context, c *launchd.Client) error { _, _, err := c.Getenv(ctx, d, "A"); return err },
-		"setenv":     func(ctx context.Context, c *launchd.Client) error { return c.Setenv(ctx, d, map[string]string{"A": "b", "C": ""}) },
-		"unsetenv":   func(ctx context.Context, c *launchd.Client) error { return c.Unsetenv(ctx, d, "A", "C") },
-		"inspect":    func(ctx context.Context, c *launchd.Client) error { _, err := c.Inspect(ctx, t); return err },
-		"job":        func(ctx context.Context, c *launchd.Client) error { _, err := c.Job(ctx, t); return err },
+		"setenv": func(ctx context.Context, c *launchd.Client) error {
+			return c.Setenv(ctx, d, map[string]string{"A": "b", "C": ""})
+		},
+		"unsetenv": func(ctx context.Context, c *launchd.Client) error { return c.Unsetenv(ctx, d, "A", "C") },
+		"inspect":  func(ctx context.Context, c *launchd.Client) error { _, err := c.Inspect(ctx, t); return err },
+		"job":      func(ctx context.Context, c *launchd.Client) error { _, err := c.Job(ctx, t); return err },
 		"kickstart": func(ctx context.Context, c *launchd.Client) error {
 			_, err := c.Kickstart(ctx, t, launchd.KickstartOptions{Kill: true})
 			return err

@@ -164,7 +164,7 @@ func (x *ctl) kickstart() int {
 		})
 	}
 	switch {
-	case print && isTerminal(x.stdout):
+	case print && x.env.terminal(x.stdout):
 		fmt.Fprintf(x.stdout, "service spawned with pid: %d\n", pid)
 	case print:
 		fmt.Fprintln(x.stdout, pid)
@@ -208,9 +208,6 @@ func (x *ctl) remove() int {
 }
 
 func (x *ctl) legacy(err error) int {
-	if _, malformed := errors.AsType[*launchd.SyntaxError](err); malformed {
-		return x.badTarget(err)
-	}
 	if err == nil {
 		return 0
 	}
@@ -223,10 +220,18 @@ func (x *ctl) legacy(err error) int {
 }
 
 func (x *ctl) setenv() int {
-	return x.environment(x.launchd.Setenv(x.ctx, launchd.Own(), x.args[0], x.args[1]))
+	if len(x.args)%2 != 0 {
+		return x.usage()
+	}
+	vars := make(map[string]string)
+	for i := 0; i < len(x.args); i += 2 {
+		vars[x.args[i]] = x.args[i+1]
+	}
+	return x.environment(x.launchd.Setenv(x.ctx, launchd.Own(), vars))
 }
+
 func (x *ctl) unsetenv() int {
-	return x.environment(x.launchd.Unsetenv(x.ctx, launchd.Own(), x.args[0]))
+	return x.environment(x.launchd.Unsetenv(x.ctx, launchd.Own(), x.args...))
 }
 
 func (x *ctl) environment(err error) int {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -20,6 +21,7 @@ type report struct {
 	fields  fields // of JSON, besides the results
 	warning string // for stderr, about the whole
 	exit    int    // of a report without results and without err
+	worst   bool   // the results lead to the exit code of the worst, not to that of some of several
 }
 
 // fields are additional top-level fields of the JSON object.
@@ -27,6 +29,7 @@ type fields struct {
 	Release string `json:"release,omitempty"`
 	Help    string `json:"help,omitempty"`
 	Note    string `json:"note,omitempty"`
+	Rules   []rule `json:"rules,omitempty"`
 }
 
 // result is what became of one job. It marshals to its JSON object.
@@ -59,6 +62,9 @@ func (r report) code() int {
 	codes := make([]int, len(r.results))
 	for i, one := range r.results {
 		codes[i] = one.exitCode()
+	}
+	if r.worst {
+		return slices.Max(codes)
 	}
 	return overall(codes)
 }

@@ -19,6 +19,24 @@ func shown(s string) string {
 	return quoted[1 : len(quoted)-1]
 }
 
+// shownLines makes a text of several lines safe to print, its tabs and line breaks kept.
+func shownLines(s string) string {
+	var b strings.Builder
+	for line := range strings.Lines(s) {
+		text, end := strings.CutSuffix(line, "\n")
+		for i, field := range strings.Split(text, "\t") {
+			if i > 0 {
+				b.WriteByte('\t')
+			}
+			b.WriteString(shown(field))
+		}
+		if end {
+			b.WriteByte('\n')
+		}
+	}
+	return b.String()
+}
+
 func hidden(r rune) bool { return !unicode.IsPrint(r) }
 
 // took prints a duration as a person reads it.
