@@ -14,8 +14,8 @@ import (
 // first target that is loaded. Domains that do not exist are passed over, so it works
 // over ssh too.
 //
-// It sends 708 without shmem, to which launchd answers 22 if the job is loaded and 113
-// if not, at little cost (xspawn on macOS 26.6.1; launchk).
+// It sends 708 with type, handle and name but without shmem, to which launchd answers 22 if
+// the job is loaded and 113 if not, at little cost (xspawn on macOS 26.6.1; launchk).
 //
 // If the label is loaded in none, the error is [ErrDisabled] with the target in gui/uid
 // or user/uid where the label is disabled (811), as [Client.Enabled] tells; system is not

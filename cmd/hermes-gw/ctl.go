@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/hermes-gw/hermes-gw/internal/spell"
@@ -71,8 +72,9 @@ var notOffered = []struct{ name, instead string }{
 // ctl is one run of a subcommand.
 type ctl struct {
 	*command
-	verb ctlVerb
-	args []string
+	verb    ctlVerb
+	args    []string
+	advised []string // what was said already
 }
 
 func runCtl(c *command) report {
@@ -185,13 +187,14 @@ func (x *ctl) failed(err error, what fmt.Stringer, say func(code xpc.Errno) stri
 	return int(e.Code)
 }
 
-// advise adds what launchctl does not know, on a line of its own.
+// advise adds what launchctl does not know, on a line of its own, which is said once.
 func (x *ctl) advise(e *launchd.Error) {
 	line := ""
 	if len(e.Found) > 0 {
 		line = e.Found[0].Problem + ". "
 	}
-	if line += e.Remedy(); line != "" {
+	if line += e.Remedy(); line != "" && !slices.Contains(x.advised, line) {
+		x.advised = append(x.advised, line)
 		fmt.Fprintf(x.stderr, "hermes-gw: %s\n", shown(line))
 	}
 }
@@ -201,6 +204,9 @@ func domainWords(what fmt.Stringer) string {
 	name := what.String()
 	if t, ok := what.(launchd.Target); ok {
 		name = t.Domain.String()
+	}
+	if name == launchd.Own().String() {
+		return "port" // its bootstrap port: iamkroot/trakt-scrobbler#83, macOS 10.15, and many more
 	}
 	kind, id, numbered := strings.Cut(name, "/")
 	if !numbered {

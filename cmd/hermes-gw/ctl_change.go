@@ -27,34 +27,33 @@ func (x *ctl) bootstrap() int {
 	if err == nil {
 		return 0
 	}
-	var last *launchd.Error
-	each(err, func(e *launchd.Error) {
-		last = e
-		switch {
-		case e.Path == "" || len(paths) == 1 && !errors.Is(e, launchd.ErrAlreadyLoaded):
-		case e.Code == xpc.EEXIST, e.Code == xpc.EALREADY:
+	var failed []*launchd.Error
+	each(err, func(e *launchd.Error) { failed = append(failed, e) })
+	if len(failed) == 0 {
+		return x.failed(err, d, nothing)
+	}
+	first := failed[0]
+	if first.Code == xpc.NoSuchDomain {
+		return x.failed(first, d, nothing)
+	}
+	code := first.Code
+	for _, e := range failed {
+		if e.Code != code {
+			code = xpc.SeveralErrors
+		}
+		switch loaded := errors.Is(e, launchd.ErrAlreadyLoaded) && e.Code != xpc.EIO; {
+		case e.Path == "", !loaded && len(paths) == 1 && len(failed) == 1: // the line below says it
+		case loaded:
 			fmt.Fprintf(x.stderr, "%s: service already bootstrapped\n", shown(e.Path))
 		default:
 			fmt.Fprintf(x.stderr, "%s: %v\n", shown(e.Path), e.Code)
 		}
-	})
-	if last == nil {
-		return x.failed(err, d, nothing)
-	}
-	if last.Code == xpc.NoSuchDomain {
-		return x.failed(last, d, nothing)
-	}
-	code := last.Code
-	if len(paths) > 1 && last.Path != "" {
-		each(err, func(e *launchd.Error) {
-			if e.Code != code {
-				code = xpc.SeveralErrors
-			}
-		})
 	}
 	fmt.Fprintf(x.stderr, "Bootstrap failed: %d: %v\n", int32(code), code)
 	x.richer()
-	each(err, x.advise)
+	for _, e := range failed {
+		x.advise(e)
+	}
 	return int(code)
 }
 

@@ -29,6 +29,21 @@ func TestCtl(t *testing.T) {
 	uid := strconv.Itoa(os.Getuid())
 	a, none, elsewhere := s.domain+"/a", s.domain+"/none", "gui/"+strconv.Itoa(os.Getuid()+1)+"/a"
 	plist := s.plist("b", false)
+	if err := os.Mkdir(filepath.Join(s.dir, "folder"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"b.plist": "", "bad.plist": "hello"} {
+		if text == "" {
+			b, err := os.ReadFile(plist)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text = string(b)
+		}
+		if err := os.WriteFile(filepath.Join(s.dir, "folder", name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	richer := "Try re-running the command as root for richer errors.\n"
 	if os.Getuid() == 0 {
 		richer = ""
@@ -71,7 +86,7 @@ func TestCtl(t *testing.T) {
 		{"kill 28 " + a, 0, "", "", ""},
 		{"kill TERM " + none, 113, "", noService, "hermes-gw: The job is not loaded"},
 		{"list", 0, "PID\tStatus\tLabel\nPID\t0\ta\n", "", ""},
-		{"list none", 113, "", "Could not find service \"none\" in domain for own domain\n", "hermes-gw: The job is not loaded"},
+		{"list none", 113, "", "Could not find service \"none\" in domain for port\n", "hermes-gw: The job is not loaded"},
 		{"list a/b", 64, "", usage("list [service-name]"), "hermes-gw: label"},
 		{"disable " + a, 0, "", "", ""},
 		{"print-disabled " + s.domain, 0, "disabled services = {\n\t\"a\" => disabled\n}\n", "", ""},
@@ -85,6 +100,10 @@ func TestCtl(t *testing.T) {
 		{"bootstrap " + s.domain + " DIR/none.plist", 5, "", "Bootstrap failed: 5: Input/output error\n" + richer, "hermes-gw: the file cannot be read: no such file or directory. "},
 		{"bootstrap " + s.domain + " DIR/none.plist " + plist, 133, "", "DIR/none.plist: Input/output error\n" + plist + bootstrapped + "Bootstrap failed: 133: Multiple errors were returned; see stderr\n" + richer,
 			"hermes-gw: the file cannot be read: no such file or directory. |hermes-gw: The job is loaded already"},
+		{"bootstrap " + s.domain + " DIR/folder", 133, "", "DIR/folder/b.plist" + bootstrapped + "DIR/folder/bad.plist: Invalid property list\nBootstrap failed: 133: Multiple errors were returned; see stderr\n" + richer,
+			"hermes-gw: The job is loaded already|hermes-gw: The property list cannot be read"},
+		{"bootstrap " + s.domain + " DIR/folder/bad.plist", 109, "", "Bootstrap failed: 109: Invalid property list\n" + richer, "hermes-gw: The property list cannot be read: hermes-gw lint DIR/folder/bad.plist says why."},
+		{"bootstrap " + s.domain + " " + plist + " " + plist, 37, "", plist + bootstrapped + plist + bootstrapped + "Bootstrap failed: 37: Operation already in progress\n" + richer, "hermes-gw: The job is loaded already"},
 		{"bootstrap " + s.domain, 64, "", usage("bootstrap <domain-target> <service-path>..."), "hermes-gw: a domain is not bootstrapped as a whole"},
 		{"bootstrap " + a + " " + plist, 64, "", target + usage("bootstrap <domain-target> <service-path>..."), "hermes-gw: domain"},
 		{"bootout " + s.domain, 64, "", usage("bootout <service-target> | <domain-target> <service-path>..."), "hermes-gw: " + s.domain + " is not torn down as a whole"},
@@ -137,7 +156,7 @@ func TestCtl(t *testing.T) {
 		}
 		ok = ok && len(ours) == len(want)
 		for i := range min(len(ours), len(want)) {
-			ok = ok && strings.HasPrefix(ours[i], want[i])
+			ok = ok && strings.HasPrefix(ours[i], fill(want[i]))
 		}
 		if !ok {
 			t.Errorf("ctl %s: exit %d, want %d\nstdout %q\nstderr %q\nwant   %q and %q", c.args, code, c.code, stdout, stderr, fill(c.stderr), c.ours)
@@ -399,6 +418,11 @@ func TestCtlConnection(t *testing.T) {
 		t.Error("no error")
 	}
 	wantContains(t, c.oneLine(t), "list own domain", "the time is up")
+	c = newCall(f.path) // launchctl's text and JSON do not go together
+	if code := c.run("--json", "ctl", "list"); code != exitUsage || parseJSON(t, c.stdout.Bytes()).Error == nil {
+		t.Errorf("exit %d, %s", code, &c.stdout)
+	}
+	wantContains(t, c.oneLine(t), "ctl has no --json")
 	c = newCall("") // as launchctl does, and without a launchd
 	if code := c.run("ctl"); code != 0 || c.stderr.Len() > 0 {
 		t.Errorf("exit %d, %s", code, &c.stderr)

@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -94,11 +96,21 @@ func runLint(c *command) report {
 	for _, path := range c.args {
 		for _, file := range plistsIn(path) {
 			one := &lintResult{path: file}
-			one.found, one.err = launchd.Lint(file, o)
+			if one.found, one.err = launchd.Lint(file, o); one.err != nil {
+				one.err = &plistError{file, fmt.Sprintf("it cannot be read: %v", pathless(one.err)), "Name a property list, or a folder of them.", one.err}
+			}
 			r.results = append(r.results, one)
 		}
 	}
 	return r
+}
+
+// pathless is what went wrong with a file, without its name.
+func pathless(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
 }
 
 // rule is a rule in JSON.
