@@ -44,7 +44,7 @@ func (f Finding) String() string {
 // the file tells: LaunchDaemons is for system, LaunchAgents for a graphical session; without
 // such a folder the rules that depend on it are silent.
 type LintOptions struct {
-	Domain Domain
+	Domain Domain // such as gui/501, system
 }
 
 // Lint finds what launchd would refuse or silently ignore in the property list at path, in
@@ -92,7 +92,7 @@ func (p *Plist) Lint(o LintOptions) []Finding {
 
 // Rule is one thing that [Lint] looks for.
 type Rule struct {
-	ID      string
+	ID      string // Finding.Rule; it never changes
 	Summary string // one line
 }
 

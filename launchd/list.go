@@ -11,8 +11,8 @@ import (
 
 // ListEntry is one row of a list of jobs.
 type ListEntry struct {
-	Label string
-	PID   int // 0 when it is not running
+	Label string // its name in the domain
+	PID   int    // 0 when it is not running
 	// LastExit is how its last process ended. The list does not tell what its words in
 	// parentheses mean, "(pe)" and "(jt)" among them: they are in Words.
 	LastExit Exit
