@@ -65,7 +65,7 @@ func (e *Error) Error() string {
 	}
 	text := fmt.Sprintf("%s %s: %v (%d)", e.Op, what, e.Code, int32(e.Code))
 	if len(e.Found) > 0 {
-		text += ": " + printable(e.Found[0].Problem)
+		text += ": " + e.Found[0].Problem
 	}
 	return text
 }

@@ -68,7 +68,7 @@ func Lint(path string, o LintOptions) ([]Finding, error) {
 	}
 	if l.info.Mode().IsRegular() {
 		if l.text, _, err = plistfile.Read(path); errors.Is(err, fs.ErrPermission) {
-			return nil, fmt.Errorf("lint %s: %w", path, err)
+			return nil, fmt.Errorf("lint %s: %w", printable(path), err)
 		} else if err != nil {
 			l.unread = err
 		} else {

@@ -381,6 +381,33 @@ func TestCtlRawText(t *testing.T) {
 	}
 }
 
+// JSON says the same to a program, and nothing to a terminal.
+func TestJSONIsFitForATerminal(t *testing.T) {
+	const label = "\u202ex\u009b\U000e0041é\x7f"
+	c := newCall("")
+	c.run("--json", "restart", "gui/bob/"+label)
+	for _, r := range c.stdout.String() {
+		if r != '\n' && hidden(r) {
+			t.Errorf("%q is in %q", r, &c.stdout)
+		}
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "\u202ex\U000e0041é.plist")
+	if err := os.WriteFile(path, []byte("hello"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c = newCall("")
+	c.run("lint", path, "--json")
+	if got := parseJSON(t, c.stdout.Bytes()); len(got.Results) != 1 || got.Results[0].Path != path || strings.ContainsFunc(strings.TrimSuffix(c.stdout.String(), "\n"), hidden) {
+		t.Errorf("%q", &c.stdout)
+	}
+	c = newCall("")
+	c.run("lint", path)
+	if strings.ContainsFunc(strings.ReplaceAll(c.stdout.String()+c.stderr.String(), "\n", ""), hidden) {
+		t.Errorf("%q", &c.stdout)
+	}
+}
+
 // A launchd's words cannot forge a line of a list, nor reach a terminal.
 func TestCtlHostileReplies(t *testing.T) {
 	f := newFake(t, func(r request) answer {

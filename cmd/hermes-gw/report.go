@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -80,9 +81,11 @@ func (r report) print(verb string, code int, asJSON bool, stdout, stderr io.Writ
 		if r.err != nil {
 			doc.Error = explain(r.err)
 		}
-		enc := json.NewEncoder(stdout)
+		var text bytes.Buffer
+		enc := json.NewEncoder(&text)
 		enc.SetEscapeHTML(false)
 		enc.Encode(doc)
+		stdout.Write(shownJSON(text.Bytes()))
 	} else {
 		io.WriteString(stdout, r.text)
 		for _, one := range r.results {

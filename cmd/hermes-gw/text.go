@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -35,6 +37,28 @@ func shownLines(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// shownJSON writes what a terminal would obey, or show out of order, as \u escapes: the same
+// JSON for a program.
+func shownJSON(b []byte) []byte {
+	unfit := func(r rune) bool { return r != '\n' && hidden(r) }
+	if !bytes.ContainsFunc(b, unfit) {
+		return b
+	}
+	var out []byte
+	for _, r := range string(b) {
+		switch {
+		case !unfit(r):
+			out = utf8.AppendRune(out, r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, "\\u%04x\\u%04x", high, low)
+		default:
+			out = fmt.Appendf(out, "\\u%04x", r)
+		}
+	}
+	return out
 }
 
 func hidden(r rune) bool { return !unicode.IsPrint(r) }
