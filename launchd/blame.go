@@ -10,7 +10,7 @@ import (
 // "ipc (mach)", "non-ipc demand".
 //
 // The request holds type, handle and name; the reply reason (string).
-// Errors: [ErrNotLoaded], [ErrNoDomain], 3 (it has no process), 1.
+// Errors: [ErrNotLoaded], [ErrNoDomain], 3 (it has no process), 1 (not allowed).
 // Sources: Procursus launchctl, blame.c; launchk; launchd-protocol.md 2.1.
 func (c *Client) Blame(ctx context.Context, t Target) (string, error) {
 	const op = "blame"

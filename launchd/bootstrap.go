@@ -24,9 +24,9 @@ import (
 // launchd named none, the job is looked at (708, 811) and its file read, and [Error].Found
 // says what is wrong there; that takes at most 3 s, changes nothing and sends nothing again.
 //
-// Errors: 5, [ErrAlreadyLoaded],
-// [ErrDisabled], [ErrNoDomain], [ErrProtected], 109 and 111 (the plist), 122 (owner
-// or mode of the plist), 134 (wrong kind of session).
+// Errors: 5, [ErrAlreadyLoaded], [ErrStopping] (36), [ErrDisabled], [ErrNoDomain],
+// [ErrProtected], 1 (not allowed), 109 and 111 (the plist), 122 (owner or mode of the
+// plist), 124 (the domain is going away), 134 (wrong kind of session).
 // Sources: Procursus launchctl, bootstrap.c; xspawn (by-cli).
 func (c *Client) Bootstrap(ctx context.Context, d Domain, paths ...string) error {
 	if err := d.check(); err != nil {

@@ -1,8 +1,8 @@
 // Package launchd controls launchd jobs by asking launchd itself, without running
 // launchctl.
 //
-// A job is addressed by a [Target], its domain and its label; [Client.Find] finds the
-// domain. A [Client] has one method for each routine of launchd's private interface; none
+// A job is addressed by a [Target], its domain and its label; [Client.FindOne] finds the
+// domain of a label. A [Client] has one method for each routine of launchd's private interface; none
 // of these retries or polls. What launchctl's verbs are here:
 //
 //	bootstrap           Client.Bootstrap       load property lists

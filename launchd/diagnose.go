@@ -42,6 +42,13 @@ func (c *Client) diagnose(ctx context.Context, d Domain, paths []string, err err
 	}
 	ctx, cancel := context.WithTimeout(ctx, diagnosis)
 	defer cancel()
+	defer func() { // labels and keys in them are the file's
+		for _, e := range failed {
+			for i := range e.Found {
+				e.Found[i].Problem, e.Found[i].Remedy = printable(e.Found[i].Problem), printable(e.Found[i].Remedy)
+			}
+		}
+	}()
 	for _, e := range failed {
 		if e.Path != "" {
 			e.Found, e.looked = c.causes(ctx, d, e.Path)
@@ -57,7 +64,7 @@ func (c *Client) diagnose(ctx context.Context, d Domain, paths []string, err err
 				break
 			}
 			for _, cause := range found {
-				cause.Problem = printable(path) + ": " + cause.Problem
+				cause.Problem = path + ": " + cause.Problem
 				e.Found = append(e.Found, cause)
 			}
 		}

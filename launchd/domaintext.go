@@ -23,8 +23,8 @@ type DomainInfo struct {
 
 // Override is a label that was enabled or disabled by name, whatever its plist says.
 type Override struct {
-	Label   string
-	Enabled bool
+	Label   string // which need not be loaded
+	Enabled bool   // false: it cannot be loaded
 }
 
 // ParseDomain reads what launchctl print says of a domain, and [Client.PrintDomain]

@@ -13,7 +13,7 @@ import (
 // The request holds type, handle, names (array of string) and name; the reply an int64
 // under the label, in older systems under errors, if that label failed.
 //
-// Errors: [ErrNoDomain] (125, the domain keeps no such settings), 1, 140 (the label),
+// Errors: [ErrNoDomain] (125, the domain keeps no such settings), 1 (not allowed), 140 (the label),
 // [ErrProtected].
 // Sources: Procursus launchctl, enable.c; launchk.
 func (c *Client) SetEnabled(ctx context.Context, t Target, on bool) error {

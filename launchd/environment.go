@@ -2,6 +2,8 @@ package launchd
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/hermes-gw/hermes-gw/xpc"
@@ -11,7 +13,7 @@ import (
 // (820). ok is false if it is not set, which launchd answers with 3.
 //
 // The request holds type, handle and envvar (string); the reply value (string).
-// Errors: [ErrNoDomain], 1.
+// Errors: [ErrNoDomain], 1 (not allowed), *[SyntaxError] (the name).
 // Sources: Procursus launchctl, env.c; launchd-protocol.md 2.2.
 func (c *Client) Getenv(ctx context.Context, d Domain, name string) (value string, ok bool, err error) {
 	const op = "getenv"
@@ -34,30 +36,46 @@ func (c *Client) Getenv(ctx context.Context, d Domain, name string) (value strin
 	return value, true, nil
 }
 
-// Setenv sets a variable for every process that a domain's jobs start from now on (819);
+// Setenv sets variables for every process that a domain's jobs start from now on (819);
 // the jobs that run keep what they have. It lasts until the domain goes: the logout, or
 // the next boot.
 //
-// The request holds type, handle and envvars, a dictionary from the name to its value;
-// the reply is empty. A name is not empty and has no "=".
-// Errors: [ErrNoDomain], 1.
+// The request holds type, handle and envvars, a dictionary from each name to its value
+// (string); the reply is empty. A name is not empty and has no "="; if one is wrong, or
+// there is none at all, nothing is sent. One request sets them all.
+// Errors: [ErrNoDomain], 1 (not allowed), *[SyntaxError] (a name).
 // Sources: Procursus launchctl, env.c; launchd-protocol.md 2.2.
-func (c *Client) Setenv(ctx context.Context, d Domain, name, value string) error {
-	return c.environment(ctx, "setenv", d, name, value)
+func (c *Client) Setenv(ctx context.Context, d Domain, vars map[string]string) error {
+	values := make(xpc.Dict, len(vars))
+	for name, value := range vars {
+		values[name] = value
+	}
+	return c.environment(ctx, "setenv", d, values)
 }
 
-// Unsetenv removes a variable (819 with null for its value). One that is not set is no
-// error. For the rest it is [Client.Setenv].
-func (c *Client) Unsetenv(ctx context.Context, d Domain, name string) error {
-	return c.environment(ctx, "unsetenv", d, name, nil)
+// Unsetenv removes variables (819). One that is not set is no error.
+//
+// The request holds type, handle and envvars, a dictionary from each name to null; the
+// reply is empty. Names, errors and sources are those of [Client.Setenv].
+func (c *Client) Unsetenv(ctx context.Context, d Domain, names ...string) error {
+	values := make(xpc.Dict, len(names))
+	for _, name := range names {
+		values[name] = nil
+	}
+	return c.environment(ctx, "unsetenv", d, values)
 }
 
-func (c *Client) environment(ctx context.Context, op string, d Domain, name string, value any) error {
-	if err := checkVariable(d, name); err != nil {
-		return err
+func (c *Client) environment(ctx context.Context, op string, d Domain, values xpc.Dict) error {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if err := checkVariable(d, name); err != nil {
+			return err
+		}
+	}
+	if len(values) == 0 {
+		return d.check()
 	}
 	msg := d.dict()
-	msg["envvars"] = xpc.Dict{name: value}
+	msg["envvars"] = values
 	_, err := c.call(ctx, op, d, routineSetenv, msg)
 	return err
 }

@@ -25,6 +25,9 @@ var (
 	ErrStopping = errors.New("the job is being stopped or started")
 	// ErrProtected: System Integrity Protection keeps the job as it is. 150.
 	ErrProtected = errors.New("the job is protected by the system")
+	// ErrAmbiguous: a bare label is loaded in gui/uid and user/uid at once. It has no number:
+	// an [AmbiguousError] is one.
+	ErrAmbiguous = errors.New("the label is loaded in more than one domain")
 	// ErrNotEntitled: launchd demands an entitlement that this program lacks. 144, 154.
 	ErrNotEntitled = errors.New("launchd demands an entitlement")
 )
@@ -56,7 +59,7 @@ type Error struct {
 // first of Found behind it: "bootstrap gui/501 /p.plist: Input/output error (5): the label
 // x is disabled".
 func (e *Error) Error() string {
-	what := e.Target
+	what := printable(e.Target)
 	if e.Path != "" {
 		what += " " + printable(e.Path)
 	}

@@ -8,6 +8,7 @@ import (
 // ExitKind says which kind of [Exit] it is.
 type ExitKind uint8
 
+// The kinds of Exit.
 const (
 	ExitUnknown  ExitKind = iota // launchd did not say, or in words of unknown meaning
 	ExitNever                    // no process of the job has ended since it was loaded
@@ -18,9 +19,9 @@ const (
 // Exit is how the last process of a job ended. The zero Exit says that launchd did not
 // tell.
 type Exit struct {
-	Kind   ExitKind
-	Code   int    // with ExitCode: 0 to 255
-	Signal Signal // with ExitSignaled
+	Kind   ExitKind // which of the fields below counts
+	Code   int      // with ExitCode: 0 to 255
+	Signal Signal   // with ExitSignaled
 	// Words are launchd's own, where they say more than the fields above:
 	// "78: EX_CONFIG", "(abandoned)", "(pe)".
 	Words string

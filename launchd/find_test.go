@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/hermes-gw/hermes-gw/internal/launchdsim"
@@ -105,7 +106,9 @@ func TestSimFindAll(t *testing.T) {
 	if one, err := e.Find(ctx, "job", uid); err != nil || one != gui {
 		t.Errorf("%v, %v", one, err)
 	}
-	_, err := e.FindAll(ctx, "none", uid)
+	_, err := e.FindOne(ctx, "job", uid)
+	is(t, err, ErrAmbiguous)
+	_, err = e.FindAll(ctx, "none", uid)
 	is(t, err, ErrNotLoaded)
 	_, err = e.FindAll(ctx, "job", -1)
 	if _, ok := errors.AsType[*SyntaxError](err); !ok {
@@ -118,6 +121,66 @@ func TestSimFindAll(t *testing.T) {
 	}
 	_, err = e.FindAll(ctx, "none", uid)
 	is(t, err, ErrNotEntitled)
+}
+
+// One job, and no guess between gui and user.
+func TestFindOne(t *testing.T) {
+	type domains map[uint64]int // pids of the domain types that have the job; 0 is none
+	for _, c := range []struct {
+		name string
+		has  domains
+		want string // the target, or both of the error
+		all  int
+	}{
+		{"gui", domains{8: 5}, "gui/501/x", 1},
+		{"user", domains{2: 5}, "user/501/x", 1},
+		{"system", domains{1: 5}, "system/x", 1},
+		{"gui and user", domains{8: 5, 2: 6}, "gui/501/x and user/501/x", 2},
+		{"gui and user, idle", domains{8: 0, 2: 0}, "gui/501/x and user/501/x", 2},
+		{"one of them idle", domains{8: 5, 2: 0}, "gui/501/x and user/501/x", 2},
+		{"everywhere", domains{8: 5, 2: 6, 1: 7}, "gui/501/x and user/501/x", 3},
+		{"gui and system", domains{8: 5, 1: 7}, "gui/501/x", 2},
+		{"user and system", domains{2: 5, 1: 7}, "user/501/x", 2},
+		// Whether launchd answers in one domain for a job of another is not known.
+		{"one job seen twice", domains{8: 5, 2: 5}, "gui/501/x", 1},
+		{"one job seen everywhere", domains{8: 5, 2: 5, 1: 5}, "gui/501/x", 1},
+	} {
+		client := New(transport(func(_ context.Context, routine uint64, msg xpc.Dict) (xpc.Dict, error) {
+			kind, _ := msg.Uint64("type")
+			pid, loaded := c.has[kind]
+			switch {
+			case !loaded:
+				return nil, xpc.NoSuchService
+			case routine == routinePrintService:
+				return nil, xpc.EINVAL
+			case routine != routineAttributes:
+				t.Errorf("%s: sent %d", c.name, routine)
+			}
+			return xpc.Dict{"attrs": xpc.Dict{"pid": int64(pid)}}, nil
+		}), nil)
+		if all, err := client.FindAll(t.Context(), "x", 501); err != nil || len(all) != c.all {
+			t.Errorf("%s: all are %v, %v", c.name, all, err)
+		}
+		got, err := client.FindOne(t.Context(), "x", 501)
+		ambiguous, is := errors.AsType[*AmbiguousError](err)
+		if !is {
+			if err != nil || got.String() != c.want {
+				t.Errorf("%s: %v, %v", c.name, got, err)
+			}
+			continue
+		}
+		if err.Error() != "find x: the label is loaded in more than one domain: "+c.want || !errors.Is(err, ErrAmbiguous) || got != (Target{}) ||
+			outcomeOf(err) != OutcomeAmbiguousDomain || !strings.Contains(ambiguous.Remedy(), " gui/501/x,") {
+			t.Errorf("%s: %v, %v", c.name, got, err)
+		}
+	}
+	c, _ := answering(nil, xpc.NotEntitled)
+	_, err := c.FindOne(t.Context(), "x", 501)
+	is(t, err, ErrNotEntitled)
+	_, err = c.FindOne(t.Context(), "", 501)
+	if _, ok := errors.AsType[*SyntaxError](err); !ok {
+		t.Error(err)
+	}
 }
 
 // gui, unless over ssh without a console; then user.

@@ -56,7 +56,7 @@ func (j Job) Running() bool { return j.PID > 0 }
 //
 // The request holds type, handle and name; the reply attrs, a dictionary with label,
 // path and program (string), pid (int64), keep-alive and run-at-load (bool) and others.
-// Errors: [ErrNotLoaded], [ErrNoDomain], 1.
+// Errors: [ErrNotLoaded], [ErrNoDomain], 1 (not allowed).
 // Source: launchd-protocol.md 2.1, from launchd's dispatcher and libxpc's
 // xpc_connection_copy_attrs.
 func (c *Client) Job(ctx context.Context, t Target) (Job, error) {
@@ -73,6 +73,9 @@ func (c *Client) Job(ctx context.Context, t Target) (Job, error) {
 // label is disabled (811), and asks for the attributes (712) when the text is refused
 // (unless there is no such job or domain) or contradicts itself about the pid. A refusal of
 // 811 leaves Disabled nil.
+//
+// Requests, replies, errors and sources are those of [Client.Print], [Client.Enabled] and
+// [Client.Attributes].
 func (c *Client) Inspect(ctx context.Context, t Target) (Job, error) {
 	j, err := c.look(ctx, t)
 	if err != nil {
@@ -110,7 +113,7 @@ func (c *Client) look(ctx context.Context, t Target) (Job, error) {
 // and whatever else this launchd has. [Client.Job] reads it.
 //
 // The request holds type, handle and name; the reply attrs.
-// Errors: [ErrNotLoaded], [ErrNoDomain], 1.
+// Errors: [ErrNotLoaded], [ErrNoDomain], 1 (not allowed).
 // Source: launchd-protocol.md 2.1, from launchd's dispatcher and libxpc's
 // xpc_connection_copy_attrs.
 func (c *Client) Attributes(ctx context.Context, t Target) (xpc.Dict, error) {

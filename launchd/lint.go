@@ -9,8 +9,10 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/hermes-gw/hermes-gw/internal/plistfile"
 )
@@ -42,7 +44,7 @@ func (f Finding) String() string {
 // the file tells: LaunchDaemons is for system, LaunchAgents for a graphical session; without
 // such a folder the rules that depend on it are silent.
 type LintOptions struct {
-	Domain Domain
+	Domain Domain // such as gui/501, system
 }
 
 // Lint finds what launchd would refuse or silently ignore in the property list at path, in
@@ -66,7 +68,7 @@ func Lint(path string, o LintOptions) ([]Finding, error) {
 	}
 	if l.info.Mode().IsRegular() {
 		if l.text, _, err = plistfile.Read(path); errors.Is(err, fs.ErrPermission) {
-			return nil, fmt.Errorf("lint %s: %w", path, err)
+			return nil, fmt.Errorf("lint %s: %w", printable(path), err)
 		} else if err != nil {
 			l.unread = err
 		} else {
@@ -90,7 +92,7 @@ func (p *Plist) Lint(o LintOptions) []Finding {
 
 // Rule is one thing that [Lint] looks for.
 type Rule struct {
-	ID      string
+	ID      string // Finding.Rule; it never changes
 	Summary string // one line
 }
 
@@ -191,12 +193,14 @@ func domainOf(path string) (d Domain, agent bool) {
 	return Domain{}, false
 }
 
-// printable makes what a file may hold fit for a terminal.
+// printable makes text from elsewhere (a file, a label, launchd's words) fit for a terminal:
+// it stays on one line, and neither controls the terminal nor changes the order in which
+// its characters are shown, as U+202E does.
 func printable(s string) string {
-	if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == 0x2028 || r == 0x2029 }) {
-		return strings.ToValidUTF8(s, "\ufffd")
+	if s = strings.ToValidUTF8(s, "\ufffd"); !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return s
 	}
-	quoted := fmt.Sprintf("%q", s)
+	quoted := strconv.Quote(s)
 	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 }
 

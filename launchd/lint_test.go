@@ -282,12 +282,39 @@ func TestLintSeveral(t *testing.T) {
 	}
 }
 
+// Controls, and what changes the order or the look of what stands beside it, show as what
+// they are; a script that is read from right to left stays as it is.
+func TestPrintable(t *testing.T) {
+	for _, r := range "\x00\a\b\t\n\r\x1b\x7f\u0085\u009b\u00ad\u061c\u200b\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff\U000e0001\U000e0041" {
+		s := "a" + string(r) + "b"
+		if got := printable(s); strings.ContainsRune(got, r) || !strings.HasPrefix(got, `a\`) || !strings.HasSuffix(got, "b") {
+			t.Errorf("%q: %q", s, got)
+		}
+	}
+	for s, want := range map[string]string{
+		"": "", `a "b" \c`: `a "b" \c`, "Grüße, 日本語, שלום, 🙂": "Grüße, 日本語, שלום, 🙂", "a\xffb": "a\ufffdb",
+		"\u202e\"x\"": `\u202e"x"`,
+	} {
+		if got := printable(s); got != want {
+			t.Errorf("%q: %q, want %q", s, got, want)
+		}
+	}
+	e := &Error{Op: opBootstrap, Target: "gui/501/\u202etxt", Path: "/p\u2066.plist", Code: 5}
+	if strings.ContainsAny(e.Error()+e.Remedy(), "\u202e\u2066") {
+		t.Errorf("%q, %q", e, e.Remedy())
+	}
+	a := &AmbiguousError{Targets: []Target{{GUI(501), "\u202ex"}, {User(501), "\u202ex"}}}
+	if strings.Contains(a.Error()+a.Remedy(), "\u202e") {
+		t.Errorf("%q, %q", a, a.Remedy())
+	}
+}
+
 // Nothing that a file holds reaches a terminal as it is.
 func TestLintHostileText(t *testing.T) {
-	p := &Plist{Label: "a", ProgramArguments: []string{"/bin/sh", "~/\x1b[2J"}, RunAtLoad: true, Extra: map[string]any{"\x1b]0;x\a\n": true},
+	p := &Plist{Label: "a", ProgramArguments: []string{"/bin/sh", "~/\x1b[2J"}, RunAtLoad: true, Extra: map[string]any{"\x1b]0;x\a\n": true, "Label\u202e": true},
 		EnvironmentVariables: map[string]string{"A_TOKEN\r": "x"}, ProcessType: "x\ny"}
 	for _, f := range p.Lint(LintOptions{}) {
-		if strings.ContainsAny(f.String(), "\x1b\a\n\r") {
+		if strings.ContainsAny(f.String(), "\x1b\a\n\r\u202e\u2066") {
 			t.Errorf("%q", f)
 		}
 	}

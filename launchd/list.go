@@ -11,8 +11,8 @@ import (
 
 // ListEntry is one row of a list of jobs.
 type ListEntry struct {
-	Label string
-	PID   int // 0 when it is not running
+	Label string // its name in the domain
+	PID   int    // 0 when it is not running
 	// LastExit is how its last process ended. The list does not tell what its words in
 	// parentheses mean, "(pe)" and "(jt)" among them: they are in Words.
 	LastExit Exit
@@ -21,8 +21,10 @@ type ListEntry struct {
 // List lists the jobs of a domain, in launchd's order, from the services block of its
 // print text (828), because 815 refuses any domain but the caller's.
 //
-// A text that was cut off or has a row that cannot be read is an error, never a
-// shorter list. Errors: as [Client.PrintDomain].
+// The request and the reply are those of [Client.PrintDomain]. A text that was cut off or
+// has a row that cannot be read is an error, never a shorter list.
+// Errors: as [Client.PrintDomain].
+// Sources: launchd-protocol.md 6.3a (public captures of macOS 13 to 26), 2.2 (815).
 func (c *Client) List(ctx context.Context, d Domain) ([]ListEntry, error) {
 	text, err := c.PrintDomain(ctx, d)
 	if err != nil {
@@ -41,7 +43,7 @@ func (c *Client) List(ctx context.Context, d Domain) ([]ListEntry, error) {
 // The request holds type 7 and handle 0; the reply services, a dictionary from each
 // label to pid (int64, 0 if none) and status (int64, as wait(2) gives it; 0 also for a
 // job that never exited).
-// Errors: [ErrNoDomain], 1.
+// Errors: [ErrNoDomain], 1 (not allowed).
 // Sources: launchk (list_all); launchd-protocol.md 6.4.
 func (c *Client) ListOwn(ctx context.Context) ([]ListEntry, error) {
 	reply, err := c.call(ctx, "list", Own(), routineList, Own().dict())

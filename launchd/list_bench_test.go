@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -92,22 +93,34 @@ func BenchmarkList(b *testing.B) {
 	b.ReportMetric(float64(w)/float64(5*a), "of-bound")
 }
 
-// Twice the jobs take about twice the allocations, and few for each.
+// Twice the jobs take about twice the memory, in a whole List through the socket: the
+// request, launchd's side of it in this process, the reply and its text.
 func TestListAllocations(t *testing.T) {
-	count := func(n int) float64 {
+	const calls = 10
+	measure := func(n int) (count, bytes float64) {
 		client, gui := listOf(t, n)
-		text, err := client.PrintDomain(t.Context(), gui)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return testing.AllocsPerRun(5, func() {
-			if info, err := launchd.ParseDomain(text); err != nil || len(info.Services) != n {
-				t.Error(len(info.Services), err)
+		list := func() {
+			if jobs, err := client.List(t.Context(), gui); err != nil || len(jobs) != n {
+				t.Error(len(jobs), err)
 			}
-		})
+		}
+		list() // connections and buffers are made once
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range calls {
+			list()
+		}
+		runtime.ReadMemStats(&after)
+		return float64(after.Mallocs-before.Mallocs) / calls, float64(after.TotalAlloc-before.TotalAlloc) / calls
 	}
-	few, many := count(250), count(500)
-	if many > 2*few+10 || many > 500+50 {
-		t.Errorf("%v allocations for 250 jobs, %v for 500", few, many)
+	fewCount, fewBytes := measure(500)
+	manyCount, manyBytes := measure(1000)
+	t.Logf("500 jobs: %.0f allocations, %.0f bytes; 1000 jobs: %.0f, %.0f", fewCount, fewBytes, manyCount, manyBytes)
+	if manyCount > 2*fewCount+50 || manyCount > 1000 {
+		t.Errorf("%v allocations for 500 jobs, %v for 1000", fewCount, manyCount)
+	}
+	// Buffers that grow by doubling can be twice what is in them, at either size.
+	if manyBytes > 3*fewBytes {
+		t.Errorf("%v bytes for 500 jobs, %v for 1000", fewBytes, manyBytes)
 	}
 }

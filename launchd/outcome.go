@@ -27,7 +27,7 @@ const (
 	OutcomeFlapping          Outcome = "flapping"           // starts, and exits again and again
 	OutcomeNotReady          Outcome = "not-ready"          // runs, but is not ready in time
 	OutcomeForeign           Outcome = "foreign"            // the label belongs to another installation
-	OutcomeAmbiguousDomain   Outcome = "ambiguous-domain"   // loaded in more than one domain
+	OutcomeAmbiguousDomain   Outcome = "ambiguous-domain"   // loaded in gui/uid and user/uid at once
 	OutcomeNoSession         Outcome = "no-session"         // the domain does not exist
 	OutcomeProtected         Outcome = "protected"          // the system does not let the job be restarted
 	OutcomeBusy              Outcome = "busy"               // another restart holds the lock
@@ -55,6 +55,8 @@ func outcomeOf(err error) Outcome {
 		return OutcomeDisabled
 	case errors.Is(err, ErrNoDomain):
 		return OutcomeNoSession
+	case errors.Is(err, ErrAmbiguous):
+		return OutcomeAmbiguousDomain
 	case errors.Is(err, ErrProtected):
 		return OutcomeProtected
 	}

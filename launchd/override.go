@@ -7,11 +7,10 @@ import (
 )
 
 // Overrides lists the labels of a domain that were enabled or disabled by name, in
-// launchd's order (828 with disabled, as [Client.PrintDisabled]). A label that is not
-// there is enabled unless its plist says Disabled.
+// launchd's order (828). A label that is not there is enabled unless its plist says
+// Disabled. A row that cannot be read is an error, never a shorter list.
 //
-// A row that cannot be read is an error, never a shorter list. Errors: as
-// [Client.PrintDomain].
+// Request, reply, errors and sources are those of [Client.PrintDisabled].
 func (c *Client) Overrides(ctx context.Context, d Domain) ([]Override, error) {
 	text, err := c.PrintDisabled(ctx, d)
 	if err != nil {

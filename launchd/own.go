@@ -2,6 +2,8 @@ package launchd
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"github.com/hermes-gw/hermes-gw/xpc"
 )
@@ -10,26 +12,28 @@ import (
 // process has: type 7, handle 0. Over ssh that is not the graphical session.
 
 // StartOwn starts a job of one's own domain that is not running (813), as launchctl
-// start does. That it runs, or is being started or stopped, is no error and changes
-// nothing; nothing is returned about the process. [Client.Kickstart] and
+// start does. That it runs, or is being started or stopped (36, 37), is no error and
+// changes nothing; nothing is returned about the process. [Client.Kickstart] and
 // [Client.Start] tell more, and reach every domain.
 //
 // The request holds type 7, handle 0 and name; the reply is empty.
 // Errors: [ErrNotLoaded] (3), [ErrNotEntitled], 1 (launchd refuses the caller).
 // Sources: Procursus launchctl, start_stop.c; launchd-protocol.md 2.2.
 func (c *Client) StartOwn(ctx context.Context, label string) error {
-	return c.own(ctx, opStart, label, routineStart)
+	return ignoring(c.own(ctx, opStart, label, routineStart), xpc.EINPROGRESS, xpc.EALREADY)
 }
 
 // StopOwn stops the process of a job of one's own domain (814), as launchctl stop does:
-// SIGTERM and, after the exit timeout, SIGKILL. It does not wait, a job without a process
-// is no error, and KeepAlive starts the job again; [Client.Stop] keeps it stopped.
+// SIGTERM and, after the exit timeout, SIGKILL. It does not wait, and KeepAlive starts the
+// job again; [Client.Stop] keeps it stopped. A job without a process (37), one that is
+// being stopped or started (36, 37) and one whose start was due and is now cancelled (89)
+// are no errors.
 //
 // The request holds type 7, handle 0 and name; the reply is empty.
 // Errors: as [Client.StartOwn].
 // Sources: Procursus launchctl, start_stop.c; launchd-protocol.md 2.2.
 func (c *Client) StopOwn(ctx context.Context, label string) error {
-	return c.own(ctx, opStop, label, routineStop)
+	return ignoring(c.own(ctx, opStop, label, routineStop), xpc.EINPROGRESS, xpc.EALREADY, xpc.ECANCELED)
 }
 
 // RemoveOwn unloads a job of one's own domain by label (816), as launchctl remove does.
@@ -40,6 +44,14 @@ func (c *Client) StopOwn(ctx context.Context, label string) error {
 // Sources: Procursus launchctl, remove.c; launchd-protocol.md 2.2.
 func (c *Client) RemoveOwn(ctx context.Context, label string) error {
 	return c.own(ctx, opRemove, label, routineRemove)
+}
+
+// ignoring takes some of launchd's numbers for the success that they amount to.
+func ignoring(err error, codes ...xpc.Errno) error {
+	if e, ok := errors.AsType[*Error](err); ok && slices.Contains(codes, e.Code) {
+		return nil
+	}
+	return err
 }
 
 func (c *Client) own(ctx context.Context, op, label string, routine uint64) error {
@@ -57,7 +69,7 @@ func (c *Client) own(ctx context.Context, op, label string, routine uint64) erro
 // others.
 //
 // The request holds type 7, handle 0 and name; the reply service.
-// Errors: [ErrNotLoaded], [ErrNoDomain], 1.
+// Errors: [ErrNotLoaded], [ErrNoDomain], 1 (not allowed).
 // Sources: Procursus launchctl, list.c; launchk; launchd-protocol.md 6.4.
 func (c *Client) ListOwnJob(ctx context.Context, label string) (xpc.Dict, error) {
 	msg, err := ownJob(label)

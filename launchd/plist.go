@@ -17,16 +17,16 @@ type Plist struct {
 	EnableGlobbing   bool   // no longer read
 
 	// When it runs.
-	Disabled              bool // not loaded, unless launchd's own database says otherwise, which it mostly does
-	RunAtLoad             bool // started when it is loaded
-	KeepAlive             *KeepAlive
-	OnDemand              *bool // no longer read since macOS 10.5: KeepAlive's opposite
-	StartInterval         int   // seconds from one start to the next; sleep is skipped
-	StartCalendarInterval CalendarIntervals
-	StartOnMount          bool
-	WatchPaths            []string // started when one of these changes; unreliable by the manual's own word
-	QueueDirectories      []string // kept running while one of these folders is not empty
-	LaunchOnlyOnce        bool     // once for each boot; cannot be started again before
+	Disabled              bool              // not loaded, unless launchd's own database says otherwise, which it mostly does
+	RunAtLoad             bool              // started when it is loaded
+	KeepAlive             *KeepAlive        // started again when it exits; nil is never
+	OnDemand              *bool             // no longer read since macOS 10.5: KeepAlive's opposite
+	StartInterval         int               // seconds from one start to the next; sleep is skipped
+	StartCalendarInterval CalendarIntervals // times of day; one that was slept through is made up for, once
+	StartOnMount          bool              // started whenever a file system is mounted
+	WatchPaths            []string          // started when one of these changes; unreliable by the manual's own word
+	QueueDirectories      []string          // kept running while one of these folders is not empty
+	LaunchOnlyOnce        bool              // once for each boot; cannot be started again before
 
 	// How long.
 	ThrottleInterval *int // seconds from one start to the next, 10 unless set; print: minimum runtime
@@ -34,44 +34,44 @@ type Plist struct {
 	TimeOut          *int // seconds; "recommended" idle time; no longer read
 
 	// As whom, and where.
-	UserName             string // for daemons only
-	GroupName            string // for daemons only; else the user's
-	InitGroups           *bool  // true unless set
-	SessionCreate        bool   // a security session of its own
-	RootDirectory        string // chroot(2)
-	WorkingDirectory     string
-	EnvironmentVariables map[string]string
-	Umask                *Umask // file mode creation mask
+	UserName             string            // for daemons only
+	GroupName            string            // for daemons only; else the user's
+	InitGroups           *bool             // true unless set
+	SessionCreate        bool              // a security session of its own
+	RootDirectory        string            // chroot(2)
+	WorkingDirectory     string            // chdir(2); / unless set
+	EnvironmentVariables map[string]string // besides those of the domain
+	Umask                *Umask            // file mode creation mask
 
 	StandardInPath    string // /dev/null unless set
 	StandardOutPath   string // made if it is missing, its folder is not
-	StandardErrorPath string
+	StandardErrorPath string // likewise
 
 	// Limits and priorities.
-	Nice                     *int   // -20 to 20
-	ProcessType              string // Background, Standard (unless set), Adaptive or Interactive
-	LowPriorityIO            bool
-	LowPriorityBackgroundIO  bool
+	Nice                     *int            // -20 to 20
+	ProcessType              string          // Background, Standard (unless set), Adaptive or Interactive
+	LowPriorityIO            bool            // disk access yields to others
+	LowPriorityBackgroundIO  bool            // likewise, while the process is in the background
 	SoftResourceLimits       *ResourceLimits // setrlimit(2)
-	HardResourceLimits       *ResourceLimits
-	AbandonProcessGroup      bool // children are left when the job's process exits, instead of being sent SIGTERM
-	EnableTransactions       bool // the job tells when it is busy
-	EnablePressuredExit      bool // the system may end it when it is not busy, and starts it again
-	MaterializeDatalessFiles *bool
+	HardResourceLimits       *ResourceLimits // likewise
+	AbandonProcessGroup      bool            // children are left when the job's process exits, instead of being sent SIGTERM
+	EnableTransactions       bool            // the job tells when it is busy
+	EnablePressuredExit      bool            // the system may end it when it is not busy, and starts it again
+	MaterializeDatalessFiles *bool           // whether reading a file that is only in the cloud fetches it
 
 	// Where it may be loaded.
-	LimitLoadToSessionType StringList // Aqua (unless set), Background, LoginWindow, StandardIO, System
-	LimitLoadToHosts       []string   // no longer read
-	LimitLoadFromHosts     []string   // no longer read
-	LimitLoadToHardware    map[string][]string
-	LimitLoadFromHardware  map[string][]string
-	LimitLoadToBootMode    StringList // undocumented; seen in Apple's own lists
-	LimitLoadToVariant     string     // undocumented likewise
+	LimitLoadToSessionType StringList          // Aqua (unless set), Background, LoginWindow, StandardIO, System
+	LimitLoadToHosts       []string            // no longer read
+	LimitLoadFromHosts     []string            // no longer read
+	LimitLoadToHardware    map[string][]string // sysctl(3) hw names and their values: only there
+	LimitLoadFromHardware  map[string][]string // likewise: not there
+	LimitLoadToBootMode    StringList          // undocumented; seen in Apple's own lists
+	LimitLoadToVariant     string              // undocumented likewise
 
 	// What starts it on demand.
 	MachServices       map[string]MachService
 	Sockets            map[string]Sockets  // the program gets them by name, launch_activate_socket(3)
-	InetdCompatibility *InetdCompatibility `plist:"inetdCompatibility"`
+	InetdCompatibility *InetdCompatibility `plist:"inetdCompatibility"` // started for each connection
 	LaunchEvents       map[string]any      // xpc_set_event_stream_handler(3)
 	ServiceIPC         *bool               // no longer read
 
@@ -85,7 +85,7 @@ type Plist struct {
 	SpawnConstraint             map[string]any // launch constraint
 	POSIXSpawnType              string         // the old name of ProcessType
 
-	Extra map[string]any `plist:"-"`
+	Extra map[string]any `plist:"-"` // keys that are not known here, as they were read; so in each type below
 
 	// read is the list as it was read. A value that was not changed since is written in the
 	// form it had there: a false that says no more than its absence, a string in place of an
@@ -137,8 +137,8 @@ type ResourceLimits struct {
 	Data              *int // bytes
 	FileSize          *int // bytes
 	MemoryLock        *int // bytes
-	NumberOfFiles     *int
-	NumberOfProcesses *int
+	NumberOfFiles     *int // descriptors of the process
+	NumberOfProcesses *int // of the user
 	ResidentSetSize   *int // bytes
 	Stack             *int // bytes
 
@@ -147,8 +147,8 @@ type ResourceLimits struct {
 
 // MachService is a name in the bootstrap name space. The zero value is true in a list.
 type MachService struct {
-	ResetAtClose     bool
-	HideUntilCheckIn bool
+	ResetAtClose     bool // a new port when the receiver closes its own
+	HideUntilCheckIn bool // not to be looked up before the job has checked in
 	Off              bool `plist:"-"` // false in a list
 
 	Extra map[string]any `plist:"-"`
@@ -156,20 +156,20 @@ type MachService struct {
 
 // Socket is one socket that launchd opens.
 type Socket struct {
-	SockType            string // stream (unless set), dgram or seqpacket
-	SockPassive         *bool  // true unless set: listens; false connects
-	SockNodeName        string // address
-	SockServiceName     *StringOrInt
-	SockFamily          string // IPv4, IPv6, IPv4v6 or Unix
-	SockProtocol        string // TCP or UDP
-	SockPathName        string // of a Unix socket
-	SecureSocketWithKey string // variable that gets the path of a Unix socket with a random name
-	SockPathOwner       *int   // uid
-	SockPathGroup       *int   // gid
-	SockPathMode        *int   // decimal in a list: 438 is 0666
-	Bonjour             any    // bool, string or array
-	MulticastGroup      string
-	ReceivePacketInfo   bool
+	SockType            string       // stream (unless set), dgram or seqpacket
+	SockPassive         *bool        // true unless set: listens; false connects
+	SockNodeName        string       // address
+	SockServiceName     *StringOrInt // port, or its name in services(5)
+	SockFamily          string       // IPv4, IPv6, IPv4v6 or Unix
+	SockProtocol        string       // TCP or UDP
+	SockPathName        string       // of a Unix socket
+	SecureSocketWithKey string       // variable that gets the path of a Unix socket with a random name
+	SockPathOwner       *int         // uid
+	SockPathGroup       *int         // gid
+	SockPathMode        *int         // decimal in a list: 438 is 0666
+	Bonjour             any          // bool, string or array
+	MulticastGroup      string       // address of the group that a datagram socket joins
+	ReceivePacketInfo   bool         // packets tell where they came in: ip(4), ip6(4)
 
 	Extra map[string]any `plist:"-"`
 }
@@ -179,8 +179,8 @@ type Sockets []Socket
 
 // StringOrInt is a port or a service: a string or an integer in a list.
 type StringOrInt struct {
-	String string
-	Int    int // used if String is ""
+	String string // as it stands
+	Int    int    // used if String is ""
 }
 
 // InetdCompatibility has launchd serve the job as inetd(8) did.

@@ -26,9 +26,9 @@ type valueError struct {
 
 func (e *valueError) Error() string {
 	if e.Why != "" {
-		return fmt.Sprintf("%s %s", e.Key, e.Why)
+		return printable(e.Key + " " + e.Why)
 	}
-	return fmt.Sprintf("%s is %s, not %s", e.Key, kindOf(e.Got), e.Want)
+	return fmt.Sprintf("%s is %s, not %s", printable(e.Key), kindOf(e.Got), e.Want)
 }
 
 // kindOf names the kind of a value as the manual does.

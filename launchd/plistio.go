@@ -18,11 +18,11 @@ import (
 func ReadPlist(path string) (*Plist, error) {
 	b, _, err := plistfile.Read(path)
 	if err != nil {
-		return nil, fmt.Errorf("property list %s: %w", path, err)
+		return nil, fmt.Errorf("property list %s: %w", printable(path), err)
 	}
 	p, err := ParsePlist(b)
 	if err != nil {
-		return nil, fmt.Errorf("property list %s: %w", path, err)
+		return nil, fmt.Errorf("property list %s: %w", printable(path), err)
 	}
 	return p, nil
 }
@@ -86,10 +86,10 @@ func encodePlist(d map[string]any) ([]byte, error) {
 func (p *Plist) WriteFile(path string) error {
 	b, err := p.Encode()
 	if err != nil {
-		return fmt.Errorf("property list %s: %w", path, err)
+		return fmt.Errorf("property list %s: %w", printable(path), err)
 	}
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() && info.Mode().Type() != fs.ModeSymlink {
-		return fmt.Errorf("property list %s: there is something that is not a file (%v)", path, info.Mode().Type())
+		return fmt.Errorf("property list %s: there is something that is not a file (%v)", printable(path), info.Mode().Type())
 	}
 	return replaceFile(path, b, 0o644, -1)
 }

@@ -20,7 +20,7 @@ const (
 // reply bytes-written (uint64). If the text does not fit into 1 MiB, the request is sent
 // again with more, up to 16 MiB.
 //
-// Errors: [ErrNotLoaded], [ErrNoDomain], 1.
+// Errors: [ErrNotLoaded], [ErrNoDomain], 1 (not allowed).
 // Sources: Procursus launchctl, print.c and xpc_helper.c; xspawn (708 on macOS 26.6.1).
 func (c *Client) Print(ctx context.Context, t Target) (string, error) {
 	if err := t.check(); err != nil {
@@ -29,26 +29,30 @@ func (c *Client) Print(ctx context.Context, t Target) (string, error) {
 	return c.text(ctx, t, routinePrintService, t.dict())
 }
 
-// PrintDomain returns launchd's text about a domain, its jobs and overrides (828). For
-// the rest it is [Client.Print] without a name.
+// PrintDomain returns launchd's text about a domain, its jobs and overrides (828).
 //
+// The request holds type, handle and shmem, the reply bytes-written (uint64), as those of
+// [Client.Print].
+// Errors: [ErrNoDomain], 1 (not allowed).
 // Sources: Procursus launchctl, print.c; launchk.
 func (c *Client) PrintDomain(ctx context.Context, d Domain) (string, error) {
 	return c.printDomain(ctx, d, "")
 }
 
 // PrintDisabled returns the block of [Client.PrintDomain] that tells which labels are
-// enabled or disabled (828 with disabled, a bool). [Client.Overrides] reads it.
+// enabled or disabled (828). [Client.Overrides] reads it.
 //
+// The request is that of PrintDomain with disabled (bool, true), the reply is the same.
 // Errors: as [Client.PrintDomain].
 // Sources: Procursus launchctl, print.c (print-disabled).
 func (c *Client) PrintDisabled(ctx context.Context, d Domain) (string, error) {
 	return c.printDomain(ctx, d, "disabled")
 }
 
-// Version returns the line in which launchd names itself (828 of the system domain with
-// version, a bool).
+// Version returns the line in which launchd names itself (828).
 //
+// The request is that of [Client.PrintDomain] about the system domain with version (bool,
+// true), the reply is the same.
 // Errors: as [Client.PrintDomain].
 // Sources: Procursus launchctl, version.c.
 func (c *Client) Version(ctx context.Context) (string, error) {

@@ -126,8 +126,8 @@ func (d Domain) check() error {
 // Target is one job in one domain. Targets are comparable. The zero Target is
 // invalid.
 type Target struct {
-	Domain Domain
-	Label  string
+	Domain Domain // where
+	Label  string // the job's name there
 }
 
 // String returns t as launchctl writes it: "gui/501/ai.hermes.gateway",
@@ -153,12 +153,13 @@ func (t Target) check() error {
 // SyntaxError says that a target, a domain or a label is malformed. Nothing was
 // sent to launchd.
 type SyntaxError struct {
-	What    string // "target", "domain", "label", "user id" or "launchd address"
-	Input   string
+	What    string // "target", "domain", "label", "user id", "signal", "variable name" or "launchd address"
+	Input   string // as it was given
 	Problem string // "has no label"
 	Example string // a correct one
 }
 
+// Error reads `target "gui/501" has no label; expected something like gui/501/ai.hermes.gateway`.
 func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("%s %q %s; expected something like %s", e.What, e.Input, e.Problem, e.Example)
 }

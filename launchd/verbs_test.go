@@ -68,22 +68,26 @@ func TestSimMoreVerbs(t *testing.T) {
 		if v, ok, err := e.Getenv(ctx, d, "GW"); v != "" || ok || err != nil {
 			t.Errorf("%v: %q, %v, %v", d, v, ok, err)
 		}
-		if err := e.Setenv(ctx, d, "GW", "x=y z"); err != nil {
+		if err := e.Setenv(ctx, d, map[string]string{"GW": "x=y z", "GW2": ""}); err != nil {
 			t.Error(err)
 		}
-		if v, ok, err := e.Getenv(ctx, d, "GW"); v != "x=y z" || !ok || err != nil {
-			t.Errorf("%v: %q, %v, %v", d, v, ok, err)
+		for name, want := range map[string]string{"GW": "x=y z", "GW2": ""} {
+			if v, ok, err := e.Getenv(ctx, d, name); v != want || !ok || err != nil {
+				t.Errorf("%v: %s=%q, %v, %v", d, name, v, ok, err)
+			}
 		}
-		if err := errors.Join(e.Unsetenv(ctx, d, "GW"), e.Unsetenv(ctx, d, "GW")); err != nil {
+		if err := errors.Join(e.Unsetenv(ctx, d, "GW", "GW2", "GW3"), e.Unsetenv(ctx, d, "GW")); err != nil {
 			t.Error(err)
 		}
-		if _, ok, err := e.Getenv(ctx, d, "GW"); ok || err != nil {
-			t.Errorf("%v: %v, %v", d, ok, err)
+		for _, name := range []string{"GW", "GW2"} {
+			if _, ok, err := e.Getenv(ctx, d, name); ok || err != nil {
+				t.Errorf("%v: %s: %v, %v", d, name, ok, err)
+			}
 		}
 	}
 	for _, name := range []string{"", "A=B", "A\x00"} {
 		_, _, err := e.Getenv(ctx, gui, name)
-		for _, err := range []error{err, e.Setenv(ctx, gui, name, "x"), e.Unsetenv(ctx, gui, name)} {
+		for _, err := range []error{err, e.Setenv(ctx, gui, map[string]string{name: "x"}), e.Unsetenv(ctx, gui, "OK", name)} {
 			if _, ok := errors.AsType[*SyntaxError](err); !ok {
 				t.Errorf("%q: %v", name, err)
 			}
@@ -127,7 +131,7 @@ func TestSimMoreVerbs(t *testing.T) {
 	is(t, err, ErrNoDomain)
 	_, _, err = e.Getenv(ctx, nowhere.Domain, "A")
 	is(t, err, ErrNoDomain)
-	is(t, e.Setenv(ctx, nowhere.Domain, "A", "b"), ErrNoDomain)
+	is(t, e.Setenv(ctx, nowhere.Domain, map[string]string{"A": "b"}), ErrNoDomain)
 	_, err = e.Overrides(ctx, nowhere.Domain)
 	is(t, err, ErrNoDomain)
 	for _, bad := range []string{"", "a/b", "a\x00"} {
@@ -154,21 +158,29 @@ func TestSimDocumentedErrors(t *testing.T) {
 		loaded  xpc.Errno // another number for ErrNotLoaded
 	}{
 		{"kickstart", 702, func(ctx context.Context) error { _, err := e.Kickstart(ctx, x, KickstartOptions{}); return err }, []xpc.Errno{1, 36, 37, 112, 113, 125, entitled, 154, protected}, 0},
-		{"blame", 707, func(ctx context.Context) error { _, err := e.Blame(ctx, x); return err }, []xpc.Errno{1, 3, 112, 113}, 0},
+		{"blame", 707, func(ctx context.Context) error { _, err := e.Blame(ctx, x); return err }, []xpc.Errno{1, 3, 112, 113, 125}, 0},
 		{"print", 708, func(ctx context.Context) error { _, err := e.Print(ctx, x); return err }, []xpc.Errno{1, 112, 113, 125}, 0},
 		{"attributes", 712, func(ctx context.Context) error { _, err := e.Attributes(ctx, x); return err }, []xpc.Errno{1, 112, 113, 125}, 0},
-		{"bootstrap", 800, func(ctx context.Context) error { return e.Bootstrap(ctx, gui, path) }, []xpc.Errno{5, 17, 37, 109, 111, 112, 119, 122, 125, 134, protected}, 0},
-		{"bootout", 801, func(ctx context.Context) error { return e.Bootout(ctx, x) }, []xpc.Errno{1, 3, 36, 112, 113, protected}, 3},
+		{"bootstrap", 800, func(ctx context.Context) error { return e.Bootstrap(ctx, gui, path) }, []xpc.Errno{1, 5, 17, 36, 37, 109, 111, 112, 119, 122, 124, 125, 134, protected}, 0},
+		{"bootout", 801, func(ctx context.Context) error { return e.Bootout(ctx, x) }, []xpc.Errno{1, 3, 36, 112, 113, 125, protected}, 3},
 		{"enable", 808, func(ctx context.Context) error { return e.SetEnabled(ctx, x, true) }, []xpc.Errno{1, 112, 125, 140, protected}, 0},
 		{"disable", 809, func(ctx context.Context) error { return e.SetEnabled(ctx, x, false) }, []xpc.Errno{1, 112, 125, 140, protected}, 0},
 		{"enabled", 811, func(ctx context.Context) error { _, _, err := e.Enabled(ctx, x); return err }, []xpc.Errno{112, 125}, 0},
-		{"kill", 812, func(ctx context.Context) error { return e.Kill(ctx, x, syscall.SIGTERM) }, []xpc.Errno{1, 3, 22, 113}, 0},
+		{"kill", 812, func(ctx context.Context) error { return e.Kill(ctx, x, syscall.SIGTERM) }, []xpc.Errno{1, 3, 22, 112, 113, 125}, 0},
+		// Those that ask in another way when the first is refused, and read the answer.
+		{"print", 0, func(ctx context.Context) error { _, err := e.Job(ctx, x); return err }, []xpc.Errno{1, 112, 113, 125}, 0},
+		{"print", 0, func(ctx context.Context) error { _, err := e.Inspect(ctx, x); return err }, []xpc.Errno{1, 112, 113, 125}, 0},
+		{"print", 828, func(ctx context.Context) error { _, err := e.List(ctx, gui); return err }, []xpc.Errno{1, 112, 125}, 0},
+		{"print", 828, func(ctx context.Context) error { _, err := e.Overrides(ctx, gui); return err }, []xpc.Errno{1, 112, 125}, 0},
+		{"find", 708, func(ctx context.Context) error { _, err := e.Find(ctx, "x", os.Geteuid()); return err }, []xpc.Errno{1, 113, entitled}, 0},
+		{"find", 708, func(ctx context.Context) error { _, err := e.FindAll(ctx, "x", os.Geteuid()); return err }, []xpc.Errno{1, 113, entitled}, 0},
+		{"find", 708, func(ctx context.Context) error { _, err := e.FindOne(ctx, "x", os.Geteuid()); return err }, []xpc.Errno{1, 113, entitled}, 0},
 		{"start", 813, func(ctx context.Context) error { return e.StartOwn(ctx, "x") }, []xpc.Errno{1, 3, entitled}, 3},
 		{"stop", 814, func(ctx context.Context) error { return e.StopOwn(ctx, "x") }, []xpc.Errno{1, 3, entitled}, 3},
 		{"list", 815, func(ctx context.Context) error { _, err := e.ListOwn(ctx); return err }, []xpc.Errno{1, 112, 125}, 0},
 		{"list", 815, func(ctx context.Context) error { _, err := e.ListOwnJob(ctx, "x"); return err }, []xpc.Errno{1, 112, 113, 125}, 0},
 		{"remove", 816, func(ctx context.Context) error { return e.RemoveOwn(ctx, "x") }, []xpc.Errno{1, 3, entitled, protected}, 3},
-		{"setenv", 819, func(ctx context.Context) error { return e.Setenv(ctx, gui, "A", "b") }, []xpc.Errno{1, 112, 125}, 0},
+		{"setenv", 819, func(ctx context.Context) error { return e.Setenv(ctx, gui, map[string]string{"A": "b"}) }, []xpc.Errno{1, 112, 125}, 0},
 		{"unsetenv", 819, func(ctx context.Context) error { return e.Unsetenv(ctx, gui, "A") }, []xpc.Errno{1, 112, 125}, 0},
 		{"getenv", 820, func(ctx context.Context) error { _, _, err := e.Getenv(ctx, gui, "A"); return err }, []xpc.Errno{1, 112, 125}, 0},
 		{"print", 828, func(ctx context.Context) error { _, err := e.PrintDomain(ctx, gui); return err }, []xpc.Errno{1, 112, 125}, 0},

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -51,6 +52,22 @@ func TestRequests(t *testing.T) {
 		{"print domain", func(c *Client) { c.PrintDomain(ctx, GUI(501)) }, 828,
 			xpc.Dict{"type": uint64(8), "handle": uint64(501), "shmem": 1 << 20}},
 		{"list", func(c *Client) { c.List(ctx, System()) }, 828, xpc.Dict{"type": uint64(1), "handle": uint64(0), "shmem": 1 << 20}},
+		{"print disabled", func(c *Client) { c.PrintDisabled(ctx, GUI(501)) }, 828,
+			xpc.Dict{"type": uint64(8), "handle": uint64(501), "disabled": true, "shmem": 1 << 20}},
+		{"overrides", func(c *Client) { c.Overrides(ctx, User(501)) }, 828,
+			xpc.Dict{"type": uint64(2), "handle": uint64(501), "disabled": true, "shmem": 1 << 20}},
+		{"version", func(c *Client) { c.Version(ctx) }, 828, xpc.Dict{"type": uint64(1), "handle": uint64(0), "version": true, "shmem": 1 << 20}},
+		{"blame", func(c *Client) { c.Blame(ctx, target) }, 707, with(nil)},
+		{"attributes", func(c *Client) { c.Attributes(ctx, target) }, 712, with(nil)},
+		{"start own", func(c *Client) { c.StartOwn(ctx, "x") }, 813, xpc.Dict{"type": uint64(7), "handle": uint64(0), "name": "x"}},
+		{"stop own", func(c *Client) { c.StopOwn(ctx, "x") }, 814, xpc.Dict{"type": uint64(7), "handle": uint64(0), "name": "x"}},
+		{"list own job", func(c *Client) { c.ListOwnJob(ctx, "x") }, 815, xpc.Dict{"type": uint64(7), "handle": uint64(0), "name": "x"}},
+		{"remove own", func(c *Client) { c.RemoveOwn(ctx, "x") }, 816, xpc.Dict{"type": uint64(7), "handle": uint64(0), "name": "x"}},
+		{"setenv", func(c *Client) { c.Setenv(ctx, Own(), map[string]string{"A": "b", "C": ""}) }, 819,
+			xpc.Dict{"type": uint64(7), "handle": uint64(0), "envvars": xpc.Dict{"A": "b", "C": ""}}},
+		{"unsetenv", func(c *Client) { c.Unsetenv(ctx, System(), "A", "B") }, 819,
+			xpc.Dict{"type": uint64(1), "handle": uint64(0), "envvars": xpc.Dict{"A": nil, "B": nil}}},
+		{"getenv", func(c *Client) { c.Getenv(ctx, GUI(501), "A") }, 820, xpc.Dict{"type": uint64(8), "handle": uint64(501), "envvar": "A"}},
 		{"find", func(c *Client) { c.Find(ctx, "x", 501) }, 708, xpc.Dict{"type": uint64(8), "handle": uint64(501), "name": "x"}},
 	} {
 		var got []sent
@@ -104,8 +121,38 @@ func TestRequestsRefuseBadTargets(t *testing.T) {
 	if err := c.Bootstrap(ctx, GUI(1)); err == nil {
 		t.Error("a bootstrap without paths")
 	}
+	// Nothing to set is nothing to send.
+	if err := errors.Join(c.Setenv(ctx, GUI(1), nil), c.Unsetenv(ctx, GUI(1))); err != nil {
+		t.Error(err)
+	}
+	if err := c.Setenv(ctx, Domain{}, nil); err == nil {
+		t.Error("the zero domain")
+	}
 	if len(*log) != 0 {
 		t.Errorf("sent %v", *log)
+	}
+}
+
+// What launchctl's oldest verbs take for a success, and nothing else.
+func TestOwnVerbsFold(t *testing.T) {
+	start := func(c *Client) error { return c.StartOwn(t.Context(), "x") }
+	stop := func(c *Client) error { return c.StopOwn(t.Context(), "x") }
+	remove := func(c *Client) error { return c.RemoveOwn(t.Context(), "x") }
+	for _, v := range []struct {
+		name  string
+		do    func(*Client) error
+		folds []xpc.Errno
+	}{{"start", start, []xpc.Errno{36, 37}}, {"stop", stop, []xpc.Errno{36, 37, 89}}, {"remove", remove, nil}} {
+		for code := xpc.Errno(1); code < 160; code++ {
+			c, _ := answering(nil, code)
+			if err := v.do(c); (err == nil) != slices.Contains(v.folds, code) || err != nil && !errors.Is(err, code) {
+				t.Errorf("%s, %d: %v", v.name, int32(code), err)
+			}
+		}
+		c, _ := answering(nil, &xpc.UnknownOutcome{Routine: 813, Err: xpc.EALREADY})
+		if err := v.do(c); err == nil {
+			t.Errorf("%s: a lost answer is a success", v.name)
+		}
 	}
 }
 

@@ -127,12 +127,13 @@ func parseArguments(args []string) ([]launchd.Target, error) {
 	return targets, nil
 }
 
-// find completes a bare label by the domain in which it is loaded.
+// find completes a bare label by the domain in which it is loaded. A label that two of the
+// user's domains have is an error.
 func (c *command) find(ctx context.Context, t launchd.Target, uid int) (launchd.Target, error) {
 	if !t.Domain.IsZero() {
 		return t, nil
 	}
-	return c.launchd.Find(ctx, t.Label, uid)
+	return c.launchd.FindOne(ctx, t.Label, uid)
 }
 
 // called names a job: by its target once that is known, until then as it was asked for.

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"slices"
 	"strings"
 
 	"github.com/hermes-gw/hermes-gw/internal/spell"
@@ -47,9 +47,9 @@ func ctlVerbs() []ctlVerb {
 		{"stop", "<service-name>", "stops the process of a job of one's own domain", 1, 1, (*ctl).stop},
 		{"remove", "<service-name>", "unloads a job of one's own domain", 1, 1, (*ctl).remove},
 		{"getenv", "<key>", "prints a variable of one's own domain", 1, 1, (*ctl).getenv},
-		{"setenv", "<key> <value>", "sets a variable of one's own domain", 2, 2, (*ctl).setenv},
-		{"unsetenv", "<key>", "removes a variable of one's own domain", 1, 1, (*ctl).unsetenv},
-		{"error", "[posix] <code>", "says what a number means", 1, 2, (*ctl).error},
+		{"setenv", "<<key> <value>, ...>", "sets variables of one's own domain", 2, -1, (*ctl).setenv},
+		{"unsetenv", "<key, ...>", "removes variables of one's own domain", 1, -1, (*ctl).unsetenv},
+		{"error", "[posix|mach|bootstrap] <code>", "says what a number means", 1, 2, (*ctl).error},
 		{"version", "", "prints launchd's version", 0, 0, (*ctl).version},
 		{"help", "[subcommand]", "prints this", 0, 1, (*ctl).help},
 	}
@@ -63,17 +63,24 @@ var notOffered = []struct{ name, instead string }{
 	{"attach", ""}, {"debug", ""}, {"uncache", ""}, {"bsexec", ""}, {"asuser", ""},
 	{"procinfo", ""}, {"hostinfo", ""}, {"resolveport", ""}, {"limit", ""}, {"runstats", ""}, {"examine", ""}, {"config", ""},
 	{"dumpstate", "use print <domain-target>"}, {"dump-xsc", ""}, {"dumpjpcategory", ""}, {"plist", ""},
-	{"print-cache", ""}, {"reboot", ""}, {"userswitch", ""}, {"managerpid", ""}, {"manageruid", ""}, {"managername", ""}, {"variant", "use version"},
+	{"print-cache", ""}, {"reboot", ""}, {"enter-rem", ""}, {"enter-rem-dev", ""}, {"userswitch", ""}, {"managerpid", ""}, {"manageruid", ""}, {"managername", ""}, {"variant", "use version"},
+	// Gone from newer systems, where launchctl(1) still lists some of them.
+	{"bootshell", ""}, {"singleuser", ""}, {"shutdown", ""}, {"getrusage", ""}, {"log", ""}, {"umask", ""},
+	{"bslist", "use print <domain-target>"}, {"bstree", "use print <domain-target>"}, {"export", "use getenv <key>"},
 }
 
 // ctl is one run of a subcommand.
 type ctl struct {
 	*command
-	verb ctlVerb
-	args []string
+	verb    ctlVerb
+	args    []string
+	advised []string // what was said already
 }
 
 func runCtl(c *command) report {
+	if len(c.args) == 0 { // launchctl says what there is, and that is no error
+		c.args = []string{"help"}
+	}
 	name := c.args[0]
 	for _, v := range ctlVerbs() {
 		if v.name != name {
@@ -112,6 +119,8 @@ func runCtl(c *command) report {
 	}
 	if like := spell.Nearest(name, names); like != "" {
 		fmt.Fprintf(c.stderr, "hermes-gw: did you mean %s?\n", like)
+	} else {
+		fmt.Fprintln(c.stderr, "hermes-gw: hermes-gw ctl help lists the subcommands.")
 	}
 	return report{exit: ctlUnknownVerb}
 }
@@ -125,6 +134,7 @@ func (x *ctl) usage() int {
 // badTarget is what launchctl says of a target that is none.
 func (x *ctl) badTarget(err error) int {
 	fmt.Fprintln(x.stderr, "Unrecognized target specifier. <service-target> takes a form of <domain-target>/<service-id>.")
+	fmt.Fprintln(x.stderr, "Please refer to `man launchctl` for explanation of the <domain-target> specifiers.")
 	if err != nil {
 		fmt.Fprintf(x.stderr, "hermes-gw: %s\n", shown(err.Error()))
 	}
@@ -152,6 +162,10 @@ func (x *ctl) domain(s string) (d launchd.Domain, exit int) {
 // failed ends a subcommand by an error. say is launchctl's own line about a number that has
 // none for every subcommand, or "".
 func (x *ctl) failed(err error, what fmt.Stringer, say func(code xpc.Errno) string) int {
+	if _, malformed := errors.AsType[*launchd.SyntaxError](err); malformed {
+		fmt.Fprintf(x.stderr, "hermes-gw: %s\n", shown(err.Error()))
+		return x.usage()
+	}
 	e, refused := errors.AsType[*launchd.Error](err)
 	if !refused {
 		complain(x.stderr, "ctl "+x.verb.name, "", explain(err))
@@ -173,13 +187,14 @@ func (x *ctl) failed(err error, what fmt.Stringer, say func(code xpc.Errno) stri
 	return int(e.Code)
 }
 
-// advise adds what launchctl does not know, on a line of its own.
+// advise adds what launchctl does not know, on a line of its own, which is said once.
 func (x *ctl) advise(e *launchd.Error) {
 	line := ""
 	if len(e.Found) > 0 {
 		line = e.Found[0].Problem + ". "
 	}
-	if line += e.Remedy(); line != "" {
+	if line += e.Remedy(); line != "" && !slices.Contains(x.advised, line) {
+		x.advised = append(x.advised, line)
 		fmt.Fprintf(x.stderr, "hermes-gw: %s\n", shown(line))
 	}
 }
@@ -189,6 +204,9 @@ func domainWords(what fmt.Stringer) string {
 	name := what.String()
 	if t, ok := what.(launchd.Target); ok {
 		name = t.Domain.String()
+	}
+	if name == launchd.Own().String() {
+		return "port" // its bootstrap port: iamkroot/trakt-scrobbler#83, macOS 10.15, and many more
 	}
 	kind, id, numbered := strings.Cut(name, "/")
 	if !numbered {
@@ -218,16 +236,6 @@ func (x *ctl) richer() {
 	if x.env.euid != 0 {
 		fmt.Fprintln(x.stderr, "Try re-running the command as root for richer errors.")
 	}
-}
-
-// isTerminal reports whether w is one, where kickstart -p says more.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 func (x *ctl) help() int {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -25,8 +26,15 @@ func (x *ctl) blame() int {
 	return 0
 }
 
-// print prints launchd's text as it is, as launchctl does: a job's arguments and
-// environment can hold anything.
+// raw prints a text of launchd's, in which a job's arguments and environment can hold
+// anything: as it is, as launchctl does, but a terminal gets nothing that it would obey.
+func (x *ctl) raw(text string) {
+	if x.env.terminal(x.stdout) {
+		text = shownLines(text)
+	}
+	io.WriteString(x.stdout, text)
+}
+
 func (x *ctl) print() int {
 	var what fmt.Stringer
 	var text string
@@ -45,7 +53,7 @@ func (x *ctl) print() int {
 	if err != nil {
 		return x.failedPrint(err, what)
 	}
-	io.WriteString(x.stdout, text)
+	x.raw(text)
 	return 0
 }
 
@@ -58,7 +66,7 @@ func (x *ctl) printDisabled() int {
 	if err != nil {
 		return x.failedPrint(err, d)
 	}
-	io.WriteString(x.stdout, text)
+	x.raw(text)
 	return 0
 }
 
@@ -141,11 +149,14 @@ func writeObject(w io.Writer, v any, depth int) {
 
 func (x *ctl) getenv() int {
 	value, set, err := x.launchd.Getenv(x.ctx, launchd.Own(), x.args[0])
-	if err != nil {
+	e, refused := errors.AsType[*launchd.Error](err)
+	switch {
+	case refused && e.Code != xpc.BadResponse: // launchctl says nothing then and exits with 0
+		complain(x.stderr, "ctl getenv", "", explain(err))
+	case err != nil:
 		return x.failed(err, launchd.Own(), nothing)
-	}
-	if set { // else launchctl prints nothing, and that is no error
-		fmt.Fprintln(x.stdout, value)
+	case set: // else launchctl prints nothing, and that is no error
+		x.raw(value + "\n")
 	}
 	return 0
 }
@@ -159,24 +170,61 @@ func (x *ctl) version() int {
 	return 0
 }
 
-// error says what a number of launchd means, from the table that the library has, and what
-// to do about it. Those of Mach and of the old bootstrap interface are not offered.
+// error says what a number means: as one of launchd's (posix), of Mach or of the old
+// bootstrap interface. Without that word it is launchd's up to 160, else one of Mach's if it
+// is written in hexadecimal, and one of bootstrap's if not: Procursus launchctl, error.c.
 func (x *ctl) error() int {
-	args := x.args
-	if args[0] == "mach" || args[0] == "bootstrap" {
-		fmt.Fprintf(x.stderr, "hermes-gw: numbers of %s are not offered.\n", args[0])
-		return ctlUsage
-	}
-	if args[0] == "posix" {
-		args = args[1:]
-	}
-	if len(args) != 1 {
+	kind, number := "", x.args[0]
+	switch {
+	case number == "posix", number == "mach", number == "bootstrap":
+		if len(x.args) != 2 {
+			return x.usage()
+		}
+		kind, number = number, x.args[1]
+	case len(x.args) != 1:
 		return x.usage()
 	}
-	n, err := strconv.ParseUint(args[0], 0, 31) // strtoul(3) with base 0: 0x71 and 0161 too
-	if err != nil {
+	code, ok := wholeNumber(number)
+	if !ok {
+		fmt.Fprintf(x.stderr, "hermes-gw: %q is not a number.\n", number)
 		return x.usage()
 	}
-	fmt.Fprintf(x.stdout, "%d: %v\n", n, xpc.Errno(n))
+	if kind == "" {
+		switch {
+		case code < 161:
+			kind = "posix"
+		case strings.HasPrefix(number, "0x"):
+			kind = "mach"
+		default:
+			kind = "bootstrap"
+		}
+	}
+	switch kind {
+	case "posix":
+		fmt.Fprintf(x.stdout, "%d: %v\n", uint32(code), xpc.Errno(int32(code)))
+	case "bootstrap":
+		fmt.Fprintf(x.stdout, "%d: %s\n", uint32(code), bootText(int32(code)))
+	case "mach":
+		system, sub, _ := machParts(int32(code))
+		fmt.Fprintf(x.stdout, "0x%x: %s\nsystem = 0x%x\nsubsystem = 0x%x\ncode = 0x%x\n",
+			code, machText(int32(code&0xffffc1ff)), system, sub, code&0x1ff)
+		if extra := code & 0x3e00; extra != 0 {
+			text := "unknown"
+			if n := (extra - 0x400) >> 10; n < uint64(len(machExtra)) {
+				text = machExtra[n]
+			}
+			fmt.Fprintf(x.stdout, "extra = 0x%x: %s\n", extra, text)
+		}
+	}
 	return 0
+}
+
+// wholeNumber reads a number as strtoul(3) does with base 0 (113, 0x71, 0161, -308), but for
+// text behind it and numbers that no error of 32 bits can be.
+func wholeNumber(s string) (n uint64, ok bool) {
+	if signed, err := strconv.ParseInt(s, 0, 32); err == nil {
+		return uint64(signed), true
+	}
+	n, err := strconv.ParseUint(s, 0, 32)
+	return n, err == nil
 }

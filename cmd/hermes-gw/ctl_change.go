@@ -27,34 +27,33 @@ func (x *ctl) bootstrap() int {
 	if err == nil {
 		return 0
 	}
-	var last *launchd.Error
-	each(err, func(e *launchd.Error) {
-		last = e
-		switch {
-		case e.Path == "" || len(paths) == 1 && !errors.Is(e, launchd.ErrAlreadyLoaded):
-		case e.Code == xpc.EEXIST, e.Code == xpc.EALREADY:
+	var failed []*launchd.Error
+	each(err, func(e *launchd.Error) { failed = append(failed, e) })
+	if len(failed) == 0 {
+		return x.failed(err, d, nothing)
+	}
+	first := failed[0]
+	if first.Code == xpc.NoSuchDomain {
+		return x.failed(first, d, nothing)
+	}
+	code := first.Code
+	for _, e := range failed {
+		if e.Code != code {
+			code = xpc.SeveralErrors
+		}
+		switch loaded := errors.Is(e, launchd.ErrAlreadyLoaded) && e.Code != xpc.EIO; {
+		case e.Path == "", !loaded && len(paths) == 1 && len(failed) == 1: // the line below says it
+		case loaded:
 			fmt.Fprintf(x.stderr, "%s: service already bootstrapped\n", shown(e.Path))
 		default:
 			fmt.Fprintf(x.stderr, "%s: %v\n", shown(e.Path), e.Code)
 		}
-	})
-	if last == nil {
-		return x.failed(err, d, nothing)
-	}
-	if last.Code == xpc.NoSuchDomain {
-		return x.failed(last, d, nothing)
-	}
-	code := last.Code
-	if len(paths) > 1 && last.Path != "" {
-		each(err, func(e *launchd.Error) {
-			if e.Code != code {
-				code = xpc.SeveralErrors
-			}
-		})
 	}
 	fmt.Fprintf(x.stderr, "Bootstrap failed: %d: %v\n", int32(code), code)
 	x.richer()
-	each(err, x.advise)
+	for _, e := range failed {
+		x.advise(e)
+	}
 	return int(code)
 }
 
@@ -164,7 +163,7 @@ func (x *ctl) kickstart() int {
 		})
 	}
 	switch {
-	case print && isTerminal(x.stdout):
+	case print && x.env.terminal(x.stdout):
 		fmt.Fprintf(x.stdout, "service spawned with pid: %d\n", pid)
 	case print:
 		fmt.Fprintln(x.stdout, pid)
@@ -208,9 +207,6 @@ func (x *ctl) remove() int {
 }
 
 func (x *ctl) legacy(err error) int {
-	if _, malformed := errors.AsType[*launchd.SyntaxError](err); malformed {
-		return x.badTarget(err)
-	}
 	if err == nil {
 		return 0
 	}
@@ -223,10 +219,18 @@ func (x *ctl) legacy(err error) int {
 }
 
 func (x *ctl) setenv() int {
-	return x.environment(x.launchd.Setenv(x.ctx, launchd.Own(), x.args[0], x.args[1]))
+	if len(x.args)%2 != 0 {
+		return x.usage()
+	}
+	vars := make(map[string]string)
+	for i := 0; i < len(x.args); i += 2 {
+		vars[x.args[i]] = x.args[i+1]
+	}
+	return x.environment(x.launchd.Setenv(x.ctx, launchd.Own(), vars))
 }
+
 func (x *ctl) unsetenv() int {
-	return x.environment(x.launchd.Unsetenv(x.ctx, launchd.Own(), x.args[0]))
+	return x.environment(x.launchd.Unsetenv(x.ctx, launchd.Own(), x.args...))
 }
 
 func (x *ctl) environment(err error) int {

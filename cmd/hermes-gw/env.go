@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/user"
@@ -19,6 +20,7 @@ type environment struct {
 	executable   func() (string, error)        // the path of this program
 	consoleOwner func() (uid int, err error)   // who is logged in at the screen
 	buildVersion func() string
+	terminal     func(io.Writer) bool // whether a person reads there
 	signals      func() <-chan os.Signal
 	ignoreHangup func()
 	exit         func(code int)
@@ -32,6 +34,7 @@ func systemEnv() environment {
 		executable:   executable,
 		consoleOwner: consoleOwner,
 		buildVersion: buildVersion,
+		terminal:     isTerminal,
 		signals:      listen,
 		ignoreHangup: ignoreHangup,
 		exit:         os.Exit,
@@ -77,4 +80,15 @@ func buildVersion() string {
 // overSSH reports whether the command runs in an ssh session.
 func (e environment) overSSH() bool {
 	return e.getenv("SSH_CONNECTION") != "" || e.getenv("SSH_TTY") != ""
+}
+
+// isTerminal reports whether w is a terminal, or any other device that is read character by
+// character.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,14 +76,12 @@ func (r *lintResult) MarshalJSON() ([]byte, error) {
 }
 
 func runLint(c *command) report {
-	if c.opts.rules {
-		var b strings.Builder
-		for _, r := range launchd.LintRules() {
-			fmt.Fprintf(&b, "%-24s %s\n", r.ID, r.Summary)
-		}
-		return report{text: b.String()}
-	}
-	if len(c.args) == 0 {
+	switch {
+	case c.opts.rules && len(c.args) > 0:
+		return report{err: usage("To check files, leave --rules out.", "lint --rules takes no FILE, not %q", c.args[0])}
+	case c.opts.rules:
+		return lintRules()
+	case len(c.args) == 0:
 		return report{err: usage(c.verb.page(), "lint needs FILE")}
 	}
 	var o launchd.LintOptions
@@ -92,14 +92,41 @@ func runLint(c *command) report {
 		}
 		o.Domain = d
 	}
-	var r report
+	r := report{worst: true}
 	for _, path := range c.args {
 		for _, file := range plistsIn(path) {
 			one := &lintResult{path: file}
-			one.found, one.err = launchd.Lint(file, o)
+			if one.found, one.err = launchd.Lint(file, o); one.err != nil {
+				one.err = &plistError{file, fmt.Sprintf("it cannot be read: %v", pathless(one.err)), "Name a property list, or a folder of them.", one.err}
+			}
 			r.results = append(r.results, one)
 		}
 	}
+	return r
+}
+
+// pathless is what went wrong with a file, without its name.
+func pathless(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
+}
+
+// rule is a rule in JSON.
+type rule struct {
+	ID      string `json:"id"`
+	Summary string `json:"summary"`
+}
+
+// lintRules lists what is looked for.
+func lintRules() (r report) {
+	var b strings.Builder
+	for _, one := range launchd.LintRules() {
+		fmt.Fprintf(&b, "%-24s %s\n", one.ID, one.Summary)
+		r.fields.Rules = append(r.fields.Rules, rule{one.ID, one.Summary})
+	}
+	r.text = b.String()
 	return r
 }
 

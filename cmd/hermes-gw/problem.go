@@ -66,6 +66,7 @@ func problemCode(err error) string {
 		{launchd.ErrProtected, "protected"},
 		{launchd.ErrNotEntitled, "not-entitled"},
 		{launchd.ErrReloading, "busy"},
+		{launchd.ErrAmbiguous, "ambiguous-domain"},
 		{errInterrupted, codeInterrupted},
 		{context.Canceled, codeInterrupted},
 		{context.DeadlineExceeded, codeTimeout},
@@ -170,6 +171,8 @@ func outcomeOf(err error) launchd.Outcome {
 		return launchd.OutcomeProtected
 	case "busy":
 		return launchd.OutcomeBusy
+	case "ambiguous-domain":
+		return launchd.OutcomeAmbiguousDomain
 	}
 	return launchd.OutcomeFailed
 }

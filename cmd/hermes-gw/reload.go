@@ -22,7 +22,7 @@ const reloadWorkerArg = "reload-worker"
 // no flag, no environment.
 func reloadWorker(ctx context.Context, args []string, stderr io.Writer) int {
 	if err := launchd.ReloadWorker(ctx, args); err != nil {
-		fmt.Fprintln(stderr, time.Now().Format(time.RFC3339), err)
+		fmt.Fprintln(stderr, time.Now().Format(time.RFC3339), shown(err.Error()))
 		return exitFailed // launchd starts it again
 	}
 	return exitOK

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -20,6 +22,7 @@ type report struct {
 	fields  fields // of JSON, besides the results
 	warning string // for stderr, about the whole
 	exit    int    // of a report without results and without err
+	worst   bool   // the results lead to the exit code of the worst, not to that of some of several
 }
 
 // fields are additional top-level fields of the JSON object.
@@ -27,6 +30,7 @@ type fields struct {
 	Release string `json:"release,omitempty"`
 	Help    string `json:"help,omitempty"`
 	Note    string `json:"note,omitempty"`
+	Rules   []rule `json:"rules,omitempty"`
 }
 
 // result is what became of one job. It marshals to its JSON object.
@@ -60,6 +64,9 @@ func (r report) code() int {
 	for i, one := range r.results {
 		codes[i] = one.exitCode()
 	}
+	if r.worst {
+		return slices.Max(codes)
+	}
 	return overall(codes)
 }
 
@@ -74,9 +81,11 @@ func (r report) print(verb string, code int, asJSON bool, stdout, stderr io.Writ
 		if r.err != nil {
 			doc.Error = explain(r.err)
 		}
-		enc := json.NewEncoder(stdout)
+		var text bytes.Buffer
+		enc := json.NewEncoder(&text)
 		enc.SetEscapeHTML(false)
 		enc.Encode(doc)
+		stdout.Write(shownJSON(text.Bytes()))
 	} else {
 		io.WriteString(stdout, r.text)
 		for _, one := range r.results {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/launchd"
@@ -65,6 +66,9 @@ func (c *command) parse(args []string) error {
 		return err
 	}
 	c.args = set.Args()
+	if c.opts.json && !slices.Contains(v.flags, flagJSON) { // it stood before the verb
+		return usage(v.page(), "%s has no --json", v.name)
+	}
 	if c.opts.help {
 		c.verb.run = func(c *command) report { return helpReport(v.helpPage()) }
 		return nil

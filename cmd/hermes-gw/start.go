@@ -134,7 +134,7 @@ func (c *command) places(ctx context.Context, t launchd.Target, uid int) (places
 		}
 		return nil, false, err
 	}
-	found, err := c.launchd.Find(ctx, t.Label, uid)
+	found, err := c.launchd.FindOne(ctx, t.Label, uid)
 	switch {
 	case err == nil:
 		return []launchd.Target{found}, true, nil

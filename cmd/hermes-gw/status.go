@@ -20,10 +20,16 @@ type jobResult struct {
 	asked    launchd.Target // its domain may be missing
 	job      launchd.Job
 	disabled *bool // nil when launchd did not tell
+	warning  string
 	err      error
 }
 
-func (r *jobResult) warnings() []string { return nil }
+func (r *jobResult) warnings() []string {
+	if r.warning == "" {
+		return nil
+	}
+	return []string{r.warning}
+}
 
 func (r *jobResult) exitCode() int {
 	if r.err != nil {
@@ -89,8 +95,9 @@ func (r *jobResult) MarshalJSON() ([]byte, error) {
 		Runs     *int     `json:"runs,omitempty"`
 		LastExit string   `json:"last_exit,omitempty"`
 		Disabled *bool    `json:"disabled,omitempty"`
+		Warnings []string `json:"warnings,omitempty"`
 		Error    *problem `json:"error,omitempty"`
-	}{r.subject(), r.state(), pid(j.PID), j.Type, j.Path, j.Program, j.Runs, j.LastExit.String(), r.disabled, r.trouble()})
+	}{r.subject(), r.state(), pid(j.PID), j.Type, j.Path, j.Program, j.Runs, j.LastExit.String(), r.disabled, r.warnings(), r.trouble()})
 }
 
 func runStatus(c *command) report {
@@ -140,23 +147,42 @@ func (c *command) gateways(ctx context.Context, domains []launchd.Domain) (targe
 	return targets, nil
 }
 
-// show asks about all targets at the same time.
+// show asks about all targets at the same time. A label that two of the user's domains have
+// is shown as the two jobs that it is.
 func (c *command) show(ctx context.Context, targets []launchd.Target, uid int) (r report) {
+	rows := make([][]*jobResult, len(targets))
 	var all sync.WaitGroup
-	for _, t := range targets {
-		one := &jobResult{asked: t}
-		r.results = append(r.results, one)
-		all.Go(func() { one.err = c.look(ctx, one, t, uid) })
+	for i, t := range targets {
+		all.Go(func() { rows[i] = c.showOne(ctx, t, uid) })
 	}
 	all.Wait()
+	for _, some := range rows {
+		for _, one := range some {
+			r.results = append(r.results, one)
+		}
+	}
 	return r
 }
 
-func (c *command) look(ctx context.Context, r *jobResult, t launchd.Target, uid int) error {
-	t, err := c.find(ctx, t, uid)
-	if err != nil {
-		return err
+func (c *command) showOne(ctx context.Context, t launchd.Target, uid int) (list []*jobResult) {
+	found, err := c.find(ctx, t, uid)
+	both := []launchd.Target{found}
+	warning := ""
+	if e, ok := errors.AsType[*launchd.AmbiguousError](err); ok {
+		both, err, warning = e.Targets, nil, e.Error()
 	}
+	for _, found := range both {
+		one := &jobResult{asked: t, err: err, warning: warning}
+		if err == nil {
+			one.err = c.look(ctx, one, found)
+		}
+		list = append(list, one)
+		warning = "" // once
+	}
+	return list
+}
+
+func (c *command) look(ctx context.Context, r *jobResult, t launchd.Target) error {
 	r.job.Target = t
 	job, err := c.launchd.Inspect(ctx, t)
 	if err != nil && !errors.Is(err, launchd.ErrNotLoaded) {

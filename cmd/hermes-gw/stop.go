@@ -85,7 +85,7 @@ func (c *command) located(t launchd.Target, uid int) (launchd.Target, error) {
 	ctx, cancel := c.within(askTimeout)
 	defer cancel()
 	if t.Domain.IsZero() {
-		found, err := c.launchd.Find(ctx, t.Label, uid)
+		found, err := c.launchd.FindOne(ctx, t.Label, uid)
 		if e, ok := errors.AsType[*launchd.Error](err); ok && errors.Is(err, launchd.ErrDisabled) {
 			// To enable it, as the advice would be, is the last thing meant here.
 			err = &launchd.Error{Op: e.Op, Target: e.Target, Code: xpc.NoSuchService}

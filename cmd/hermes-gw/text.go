@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -17,6 +19,46 @@ func shown(s string) string {
 	}
 	quoted := strconv.Quote(s)
 	return quoted[1 : len(quoted)-1]
+}
+
+// shownLines makes a text of several lines safe to print, its tabs and line breaks kept.
+func shownLines(s string) string {
+	var b strings.Builder
+	for line := range strings.Lines(s) {
+		text, end := strings.CutSuffix(line, "\n")
+		for i, field := range strings.Split(text, "\t") {
+			if i > 0 {
+				b.WriteByte('\t')
+			}
+			b.WriteString(shown(field))
+		}
+		if end {
+			b.WriteByte('\n')
+		}
+	}
+	return b.String()
+}
+
+// shownJSON writes what a terminal would obey, or show out of order, as \u escapes: the same
+// JSON for a program.
+func shownJSON(b []byte) []byte {
+	unfit := func(r rune) bool { return r != '\n' && hidden(r) }
+	if !bytes.ContainsFunc(b, unfit) {
+		return b
+	}
+	var out []byte
+	for _, r := range string(b) {
+		switch {
+		case !unfit(r):
+			out = utf8.AppendRune(out, r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, "\\u%04x\\u%04x", high, low)
+		default:
+			out = fmt.Appendf(out, "\\u%04x", r)
+		}
+	}
+	return out
 }
 
 func hidden(r rune) bool { return !unicode.IsPrint(r) }

@@ -57,7 +57,10 @@ Without --timeout each may take its exit timeout and throttle interval and 10 s.
 with ` + gatewayPrefix + `. It only asks; nothing is changed. It gives up after
 10 s, or --timeout.
 
-` + targetText,
+TARGET is DOMAIN/LABEL as launchctl writes it: gui/501/ai.hermes.gateway,
+user/501/ai.hermes.gateway, system/org.example.daemon. A bare LABEL is looked for
+in gui/UID and user/UID, then in system; one that gui/UID and user/UID both have
+is shown twice, with a warning.`,
 			flags: []string{flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
 			run:   runStatus,
 		},
@@ -137,7 +140,7 @@ could not be asked. Arguments that look like secrets are not shown. It only asks
 			},
 			text: `An error is what launchd refuses, or what keeps the job from running; a warning is
 what launchd ignores, or what surprises. The word in brackets at the end names the
-rule. The exit code is 1 if there is an error.
+rule. The exit code is 1 if there is an error in any of the files, else 0.
 
 Where the list is to be loaded is told by its folder (LaunchAgents, LaunchDaemons),
 or by --domain.`,
@@ -145,7 +148,7 @@ or by --domain.`,
 			run:   runLint,
 		},
 		{
-			name: "ctl", args: "SUBCOMMAND [ARGUMENT...]", min: 1, max: -1,
+			name: "ctl", args: "[SUBCOMMAND [ARGUMENT...]]", min: 0, max: -1,
 			summary: "launchctl's own words, without running launchctl",
 			examples: []example{
 				{"hermes-gw ctl kickstart -kp gui/501/ai.hermes.gateway", "as launchctl kickstart -kp"},
@@ -182,7 +185,8 @@ A whole domain is never booted out: that ends the login session.`,
 
 const targetText = `TARGET is DOMAIN/LABEL as launchctl writes it: gui/501/ai.hermes.gateway,
 user/501/ai.hermes.gateway, system/org.example.daemon. A bare LABEL is looked for
-in gui/UID, then user/UID, then system.`
+in gui/UID and user/UID, then in system; one that gui/UID and user/UID both have
+names no job, so say which.`
 
 func verbNames() (names []string) {
 	for _, v := range verbs() {
