@@ -100,6 +100,7 @@ func (h *Hermes) Discover(ctx context.Context) (Fleet, error) {
 // listed (the text of 828 refused) the profiles' labels are asked for one by one.
 func (h *Hermes) loadedLabels(ctx context.Context) (labels map[string][]launchd.Domain, warnings []string, err error) {
 	labels = map[string][]launchd.Domain{}
+	process := map[string]int{}
 	var absent error
 	exist := 0
 	for _, d := range h.domains() {
@@ -118,9 +119,13 @@ func (h *Hermes) loadedLabels(ctx context.Context) (labels map[string][]launchd.
 		}
 		exist++
 		for _, e := range entries {
-			if IsGatewayLabel(e.Label) {
-				labels[e.Label] = append(labels[e.Label], d)
+			// A domain may answer for the jobs of the one around it, too; two jobs never have
+			// the same process.
+			if !IsGatewayLabel(e.Label) || e.PID > 0 && process[e.Label] == e.PID {
+				continue
 			}
+			process[e.Label] = e.PID
+			labels[e.Label] = append(labels[e.Label], d)
 		}
 	}
 	if exist == 0 {

@@ -116,7 +116,7 @@ func (r *run) check(i *item) {
 		// Whatever else is wrong with it: it is somebody else's.
 		i.outcome, i.refusal = launchd.OutcomeForeign, &ForeignError{i.Target, i.Foreign, r.h.in.Root}
 	case i.refusal != nil:
-	case len(i.Domains) > 1 && !isSystemOnly(i.Domains[1:]):
+	case len(i.Domains) > 1:
 		i.refuse(launchd.OutcomeAmbiguousDomain, ambiguous(i))
 	case !i.Loaded() && i.Job.Disabled != nil && *i.Job.Disabled:
 		i.refuse(launchd.OutcomeDisabled, &launchd.Error{Op: "restart", Target: i.Target.String(), Code: xpc.ServiceDisabled})
@@ -129,12 +129,8 @@ func (r *run) check(i *item) {
 	i.inside = i.Loaded() && r.h.inside(i.job)
 }
 
-func isSystemOnly(domains []launchd.Domain) bool {
-	return !slices.ContainsFunc(domains, isUsers)
-}
-
 func ambiguous(i *item) error {
-	e := &AmbiguousError{Label: i.Label}
+	e := &launchd.AmbiguousError{}
 	for _, d := range i.Domains {
 		e.Targets = append(e.Targets, launchd.Target{Domain: d, Label: i.Label})
 	}
@@ -190,13 +186,12 @@ func (r *run) event(e launchd.Event) {
 
 // outcomeOf is the word for an error about one job.
 func outcomeOf(err error) launchd.Outcome {
-	var ambiguous *AmbiguousError
 	var foreign *ForeignError
 	var busy *BusyError
 	var rate *RateError
 	var unknown *xpc.UnknownOutcome
 	switch {
-	case errors.As(err, &ambiguous):
+	case errors.Is(err, launchd.ErrAmbiguous):
 		return launchd.OutcomeAmbiguousDomain
 	case errors.As(err, &foreign):
 		return launchd.OutcomeForeign

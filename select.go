@@ -139,24 +139,15 @@ func (h *Hermes) look(ctx context.Context, i *item) {
 
 // locate finds the domain of a bare label.
 func (h *Hermes) locate(ctx context.Context, i *item) error {
-	found, err := h.client.FindAll(ctx, i.Label, h.in.UID)
+	found, err := h.client.FindOne(ctx, i.Label, h.in.UID)
 	if err != nil {
-		if refused(err) {
-			if i.gateway {
-				h.readPlist(&i.Gateway)
-				h.own(&i.Gateway)
-			}
-			return h.notLoaded(ctx, i, err)
+		if refused(err) && i.gateway {
+			h.readPlist(&i.Gateway)
+			h.own(&i.Gateway)
 		}
-		return err
+		return h.notLoaded(ctx, i, err)
 	}
-	for _, t := range found {
-		i.Domains = append(i.Domains, t.Domain)
-	}
-	i.Target = found[0]
-	if len(found) > 1 && isUsers(found[1].Domain) {
-		return &AmbiguousError{Label: i.Label, Targets: found}
-	}
+	i.Target, i.Domains = found, []launchd.Domain{found.Domain}
 	return nil
 }
 
@@ -193,26 +184,6 @@ func (h *Hermes) notLoaded(ctx context.Context, i *item, err error) error {
 		}
 	}
 	return e
-}
-
-// AmbiguousError says that a label is loaded in more than one of the user's domains, each time
-// with a process of its own.
-type AmbiguousError struct {
-	Label   string
-	Targets []launchd.Target
-}
-
-func (e *AmbiguousError) Error() string {
-	names := make([]string, len(e.Targets))
-	for i, t := range e.Targets {
-		names[i] = t.String()
-	}
-	return fmt.Sprintf("%s is loaded more than once: as %s", e.Label, strings.Join(names, " and as "))
-}
-
-// Remedy says in one sentence what to do.
-func (e *AmbiguousError) Remedy() string {
-	return fmt.Sprintf("Name the one that is meant, or unload the other for good: hermes-gw stop %s.", e.Targets[len(e.Targets)-1])
 }
 
 // NotLoadedError is about a gateway that launchd does not have. It is a [launchd.ErrNotLoaded].
