@@ -75,10 +75,10 @@ func BenchmarkScan(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		start := time.Now()
-		if err := table.Read(context.Background(), os.Geteuid()); err != nil {
+		if err := table.Read(context.Background(), -1); err != nil {
 			b.Fatal(err)
 		}
-		if _, err := NewPlan(context.Background(), &table, Options{UID: -1}); err != nil {
+		if _, err := NewPlan(context.Background(), &table, os.Geteuid(), Options{}); err != nil {
 			b.Fatal(err)
 		}
 		scan = append(scan, time.Since(start))
@@ -110,7 +110,7 @@ func TestScanMemory(t *testing.T) {
 		if err := table.Read(t.Context(), -1); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := NewPlan(t.Context(), &table, Options{UID: -1}); err != nil {
+		if _, err := NewPlan(t.Context(), &table, os.Geteuid(), Options{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -160,7 +160,7 @@ func TestScanFails(t *testing.T) {
 		want string
 	}{
 		"not mounted":  {func() { procfs = filepath.Join(dir, "none") }, "no such file"},
-		"empty":        {func() { procfs = t.TempDir() }, "shows no process"},
+		"empty":        {func() { procfs = t.TempDir() }, "the system shows no process"},
 		"not a folder": {func() { write("file", ""); procfs = filepath.Join(dir, "file") }, "not a directory"},
 		"malformed":    {func() { procfs = dir; write("12/stat", "12 (x") }, "proc(5)"},
 	} {
@@ -176,7 +176,8 @@ func TestScanFails(t *testing.T) {
 	}
 	stat := "14 (x) S 1 14 14 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 1234 5 6\n"
 	write("half/14/stat", stat)
-	if err := table.Read(t.Context(), -1); err != nil || len(table.Rows()) != 1 || table.Rows()[0].PID != 14 {
+	write("half/14/status", "Name:\tx\nUid:\t7\t8\t9\t9\n")
+	if err := table.Read(t.Context(), -1); err != nil || len(table.Rows()) != 1 || table.Rows()[0].PID != 14 || table.Rows()[0].UID != 8 || table.Rows()[0].RealUID != 7 {
 		t.Errorf("%+v, %v", table.Rows(), err)
 	}
 }

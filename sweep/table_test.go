@@ -69,10 +69,10 @@ func TestKinfo(t *testing.T) {
 }
 
 func TestProcargs(t *testing.T) {
-	buffer := func(argc int, path string, strings ...string) []byte {
+	padded := func(align, argc int, path string, strings ...string) []byte {
 		b := binary.LittleEndian.AppendUint32(nil, uint32(argc))
 		b = append(append(b, path...), 0)
-		for (len(b)-4)%8 != 0 {
+		for (len(b)-4)%align != 0 {
 			b = append(b, 0)
 		}
 		for _, s := range strings {
@@ -80,6 +80,7 @@ func TestProcargs(t *testing.T) {
 		}
 		return b
 	}
+	buffer := func(argc int, path string, strings ...string) []byte { return padded(8, argc, path, strings...) }
 	const secret = "SECRET=hunter2"
 	for name, c := range map[string]struct {
 		b    []byte
@@ -90,16 +91,25 @@ func TestProcargs(t *testing.T) {
 		"empty last":              {buffer(2, "/bin/x", "x", "", secret), []string{"x", ""}},
 		"empty first":             {buffer(2, "/bin/xyz", "", "a", secret), []string{"", "a"}},
 		"empty first, no padding": {buffer(2, "/bin/sh", "", "a", secret), []string{"", "a"}},
-		"line breaks":             {buffer(3, "/p", "p", "-c", "a\nb\t\"c\""), []string{"p", "-c", "a\nb\t\"c\""}},
-		"no arguments":            {buffer(0, "/bin/x", secret), []string{}},
-		"no environment":          {buffer(1, "/bin/x", "x"), []string{"x"}},
-		"argc too large":          {buffer(9, "/bin/x", "x", secret), nil},
-		"argc negative":           {buffer(-1, "/bin/x", "x"), nil},
-		"argc absurd":             {buffer(1<<31-1, "/bin/x", "x"), nil},
-		"cut in an argument":      {buffer(2, "/bin/x", "x", "yyyy")[:18], nil},
-		"cut in the path":         {buffer(2, "/bin/x", "x")[:8], nil},
-		"nothing":                 {nil, nil},
-		"argc alone":              {[]byte{1, 0, 0, 0}, nil},
+		// Another padding than xnu's: skipped, unless the last would be a variable.
+		"padded to 16":       {padded(16, 2, "/bin/x", "x", "run", secret), []string{"x", "run"}},
+		"padded to 64":       {padded(64, 3, "/bin/x", "x", "", "y", secret), []string{"x", "", "y"}},
+		"padded to 4":        {padded(4, 2, "/bi", "x", "run", secret), []string{"x", "run"}},
+		"not padded":         {padded(1, 2, "/bin", "x", "y", secret), []string{"x", "y"}},
+		"padded, in doubt":   {padded(64, 1, "/bin/x", "A=b", secret), []string{""}},
+		"padded, no doubt":        {padded(64, 2, "/bin/env", "env", "A=b", secret), []string{"env", "A=b"}},
+		"three empty first":  {buffer(4, "/bin/xyz", "", "", "", "a", secret), []string{"", "", "", "a"}},
+		"nothing but empty":  {buffer(2, "/bin/xyz", "", ""), []string{"", ""}},
+		"line breaks":        {buffer(3, "/p", "p", "-c", "a\nb\t\"c\""), []string{"p", "-c", "a\nb\t\"c\""}},
+		"no arguments":       {buffer(0, "/bin/x", secret), []string{}},
+		"no environment":     {buffer(1, "/bin/x", "x"), []string{"x"}},
+		"argc too large":     {buffer(9, "/bin/x", "x", secret), nil},
+		"argc negative":      {buffer(-1, "/bin/x", "x"), nil},
+		"argc absurd":        {buffer(1<<31-1, "/bin/x", "x"), nil},
+		"cut in an argument": {buffer(2, "/bin/x", "x", "yyyy")[:18], nil},
+		"cut in the path":    {buffer(2, "/bin/x", "x")[:8], nil},
+		"nothing":            {nil, nil},
+		"argc alone":         {[]byte{1, 0, 0, 0}, nil},
 	} {
 		got, err := parseProcargs(c.b)
 		if (err != nil) != (c.want == nil) || !slices.Equal(got, c.want) {
@@ -181,6 +191,31 @@ func FuzzProcargs(f *testing.F) {
 		}
 		if joined < len(b) || joined > len(b)+1 {
 			t.Errorf("%d bytes of %d", joined, len(b))
+		}
+	})
+}
+
+func TestStatus(t *testing.T) {
+	for text, want := range map[string][2]uint32{
+		"Name:\tx\nState:\tS (sleeping)\nUid:\t501\t0\t501\t501\nGid:\t20\t20\t20\t20\n": {501, 0},
+		"Name:\tx\\nUid:\t5\t5\t5\t5\nUid:\t0\t4294967294\t1\t1\n":                       {0, 1<<32 - 2},
+	} {
+		if real, uid, err := parseStatus([]byte(text)); err != nil || [2]uint32{real, uid} != want {
+			t.Errorf("%q: %d, %d, %v", text, real, uid, err)
+		}
+	}
+	for _, bad := range []string{"", "Uid:\t1\t1\n", "x\nUid:\t1\n", "x\nUid:\t1\t1", "x\nUid:\ta\tb\n", "x\nUid:\t-1\t1\n", "x\nUid:\t1\t4294967296\n"} {
+		if real, uid, err := parseStatus([]byte(bad)); err == nil {
+			t.Errorf("%q: %d, %d", bad, real, uid)
+		}
+	}
+}
+
+func FuzzStatus(f *testing.F) {
+	f.Add([]byte("Name:\tx\nUid:\t501\t0\t501\t501\nGid:\t20\t20\t20\t20\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if real, uid, err := parseStatus(b); err == nil && !bytes.Contains(b, []byte("Uid:")) {
+			t.Errorf("%d, %d of %q", real, uid, b)
 		}
 	})
 }
@@ -285,7 +320,7 @@ func TestTable(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 	}
-	if err := table.Read(t.Context(), 54321); err != nil || len(table.Rows()) != 0 {
+	if err := table.Read(t.Context(), 54321); err == nil || !strings.Contains(err.Error(), "no process of user 54321") || len(table.Rows()) != 0 {
 		t.Errorf("%d rows, %v", len(table.Rows()), err)
 	}
 
@@ -374,14 +409,15 @@ func TestSysctlCalls(t *testing.T) {
 		if i%50 == 0 {
 			comm = "python3.12"
 		}
-		f.table = append(f.table, kinfo(Process{Identity: Identity{PID: 100 + i, Start: 5}, Parent: 1, Group: 100 + i, UID: 501}, 2, comm)...)
+		f.table = append(f.table, kinfo(Process{Identity: Identity{PID: 100 + i, Start: 5}, Parent: 1, Group: 100 + i, UID: 501, RealUID: 501}, 2, comm)...)
 	}
 	var table Table
 	sys := f.load()
-	if err := table.readKinfo(sys, 501); err != nil || len(table.Rows()) != 500 || f.tables != 1 {
+	table.all = true
+	if err := table.readKinfo(sys, -1); err != nil || len(table.Rows()) != 500 || f.tables != 1 {
 		t.Fatalf("%d rows, %d calls, %v", len(table.Rows()), f.tables, err)
 	}
-	plan, err := newPlan(t.Context(), &table, Options{UID: 501, Self: 101}, func(p *Process) ([]string, error) { return table.readProcargs(sys, p.PID) })
+	plan, err := newPlan(t.Context(), &table, &rules{501, Options{Self: 101}}, func(p *Process) ([]string, error) { return table.readProcargs(sys, p.PID) })
 	if err != nil || len(plan.Signal) != 0 || f.perArgs != 10 || f.tables != 1 {
 		t.Errorf("%d calls for arguments, %d for the table, %v, %v", f.perArgs, f.tables, plan, err)
 	}
@@ -398,7 +434,7 @@ func TestSysctlCalls(t *testing.T) {
 		t.Errorf("%d calls, %v", f.tables, err)
 	}
 	// A scan that fails is an error, never an empty list.
-	for _, f := range []*fakeSysctl{{errno: syscall.EPERM}, {errno: syscall.ENOMEM}, {}, {table: make([]byte, 100)}} {
+	for _, f := range []*fakeSysctl{{errno: syscall.EPERM}, {errno: syscall.ENOMEM}, {table: make([]byte, 100)}} {
 		var table Table
 		if err := table.readKinfo(f.load(), -1); err == nil || len(table.Rows()) != 0 {
 			t.Errorf("%+v: %d rows, %v", f, len(table.Rows()), err)

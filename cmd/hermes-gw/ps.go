@@ -132,6 +132,10 @@ func (c *command) jobs(ctx context.Context, uid int) (map[int]launchd.Target, er
 
 // psRows finds the gateways and what they run in, parents before their children.
 func psRows(t *sweep.Table, uid uint32, jobs map[int]launchd.Target, known bool) (rows []psRow) {
+	var managed []sweep.Managed
+	for pid, target := range jobs {
+		managed = append(managed, sweep.Managed{PID: pid, Label: target.Label})
+	}
 	for p := range t.All() {
 		if p.UID != uid || p.State == sweep.StateZombie || !sweep.Candidate(p.Comm()) {
 			continue
@@ -144,11 +148,9 @@ func psRows(t *sweep.Table, uid uint32, jobs map[int]launchd.Target, known bool)
 		if m.Kind == sweep.KindOther {
 			continue
 		}
-		row := psRow{pid: p.PID, parent: p.Parent, match: m, age: p.Age(), state: p.State, argv: sweep.Redact(argv), known: known, job: jobs[p.PID]}
-		for _, above := range t.Ancestors(p.PID) {
-			if row.job.Label == "" {
-				row.job = jobs[above.PID]
-			}
+		row := psRow{pid: p.PID, parent: p.Parent, match: m, age: p.Age(), state: p.State, argv: sweep.Redact(argv), known: known}
+		if job, ok := t.ManagedBy(p.PID, managed); ok {
+			row.job = jobs[job.PID]
 		}
 		rows = append(rows, row)
 	}
