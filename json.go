@@ -12,54 +12,34 @@ import (
 // be added; a change of meaning or a removal raises it.
 const SchemaVersion = 1
 
-// MarshalJSON writes the report by schema/report.schema.json.
-func (r Report) MarshalJSON() ([]byte, error) {
-	results := r.Results
-	if results == nil {
-		results = []Result{}
-	}
-	return json.Marshal(struct {
-		Version  int      `json:"version"`
-		Results  []Result `json:"results"`
-		Sweep    *Sweep   `json:"sweep,omitempty"`
-		Warnings []string `json:"warnings"`
-		Total    float64  `json:"total_ms"`
-	}{SchemaVersion, results, r.Sweep, some(r.Warnings), milliseconds(r.Total)})
+// StatePlanned is the state of what a [Plan] would do.
+const StatePlanned = "planned"
+
+// ResultDocument is a [Result] as JSON has it. Absent processes are null; phases that were
+// not seen are left out. Nothing of what a gateway talks about is in it.
+type ResultDocument struct {
+	Target     string          `json:"target"`
+	Label      string          `json:"label,omitempty"`
+	Profile    string          `json:"profile,omitempty"`
+	State      launchd.Outcome `json:"state"`
+	OldPID     *int            `json:"old_pid"`
+	NewPID     *int            `json:"new_pid"`
+	OldGateway *int            `json:"old_gateway_pid,omitempty"`
+	NewGateway *int            `json:"new_gateway_pid,omitempty"`
+	Inside     bool            `json:"inside,omitempty"`
+	Method     string          `json:"method,omitempty"`
+	Phases     PhasesDocument  `json:"phases_ms"`
+	CodeBefore string          `json:"code_before,omitempty"`
+	CodeAfter  string          `json:"code_after,omitempty"`
+	Work       []WorkDocument  `json:"active_work,omitempty"`
+	Steps      []string        `json:"steps,omitempty"` // of a plan
+	Warnings   []string        `json:"warnings"`
+	Log        []string        `json:"log,omitempty"`
+	Error      *Problem        `json:"error,omitempty"`
 }
 
-// MarshalJSON writes the result: absent processes are null, phases that were not seen are
-// left out. Nothing of what a gateway talks about is in it, and no argument of a process that
-// looks like a secret.
-func (r Result) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
-		Target     string          `json:"target"`
-		Label      string          `json:"label,omitempty"`
-		Profile    string          `json:"profile,omitempty"`
-		State      launchd.Outcome `json:"state"`
-		OldPID     *int            `json:"old_pid"`
-		NewPID     *int            `json:"new_pid"`
-		OldGateway *int            `json:"old_gateway_pid,omitempty"`
-		NewGateway *int            `json:"new_gateway_pid,omitempty"`
-		Inside     bool            `json:"inside,omitempty"`
-		Method     string          `json:"method,omitempty"`
-		Phases     phases          `json:"phases_ms"`
-		CodeBefore string          `json:"code_before,omitempty"`
-		CodeAfter  string          `json:"code_after,omitempty"`
-		Work       []work          `json:"active_work,omitempty"`
-		Warnings   []string        `json:"warnings"`
-		Log        []string        `json:"log,omitempty"`
-		Error      *Problem        `json:"error,omitempty"`
-	}{
-		r.Name(), r.Label, r.Profile, r.Outcome, pid(r.Old), pid(r.New), pid(r.OldGateway), pid(r.NewGateway),
-		r.Inside, r.Method, phasesOf(r.Phases), r.CodeBefore, r.CodeAfter, workOf(r.Work), some(r.Warnings), r.Log, r.Problem(),
-	})
-}
-
-// Problem is Err as programs get it; nil for a success.
-func (r *Result) Problem() *Problem { return Explain(r.Err) }
-
-// phases are in milliseconds.
-type phases struct {
+// PhasesDocument are [Phases] in milliseconds.
+type PhasesDocument struct {
 	Resolve  float64  `json:"resolve"`
 	Request  float64  `json:"request"`
 	OldExit  *float64 `json:"old_exit,omitempty"`
@@ -68,7 +48,91 @@ type phases struct {
 	Total    float64  `json:"total"`
 }
 
-func phasesOf(p Phases) phases {
+// WorkDocument is a piece of [Work].
+type WorkDocument struct {
+	Kind    string  `json:"kind"`
+	Elapsed float64 `json:"elapsed_s"`
+}
+
+// Document is the result as JSON has it.
+func (r *Result) Document() ResultDocument {
+	d := ResultDocument{
+		Target: r.Name(), Label: r.Label, Profile: r.Profile, State: r.Outcome,
+		OldPID: pid(r.Old), NewPID: pid(r.New), OldGateway: pid(r.OldGateway), NewGateway: pid(r.NewGateway),
+		Inside: r.Inside, Method: r.Method, Phases: phasesOf(r.Phases), CodeBefore: r.CodeBefore, CodeAfter: r.CodeAfter,
+		Warnings: some(r.Warnings), Log: r.Log, Error: Explain(r.Err),
+	}
+	for _, w := range r.Work {
+		d.Work = append(d.Work, WorkDocument{w.Kind, w.Elapsed.Round(time.Second).Seconds()})
+	}
+	return d
+}
+
+// MarshalJSON writes Document.
+func (r Result) MarshalJSON() ([]byte, error) { return json.Marshal(r.Document()) }
+
+// MarshalJSON writes the report by schema/report.schema.json.
+func (r Report) MarshalJSON() ([]byte, error) {
+	results := r.Results
+	if results == nil {
+		results = []Result{}
+	}
+	var sweep *SweepDocument
+	if r.Sweep != nil {
+		d := r.Sweep.Document()
+		sweep = &d
+	}
+	return json.Marshal(struct {
+		Version  int            `json:"version"`
+		Results  []Result       `json:"results"`
+		Sweep    *SweepDocument `json:"sweep,omitempty"`
+		Warnings []string       `json:"warnings"`
+		Total    float64        `json:"total_ms"`
+	}{SchemaVersion, results, sweep, some(r.Warnings), milliseconds(r.Total)})
+}
+
+// SweepDocument is a [Sweep] as JSON has it.
+type SweepDocument struct {
+	Processes []SweptProcess `json:"processes"`
+	Error     *Problem       `json:"error,omitempty"`
+}
+
+// SweptProcess is a process that a sweep was about.
+type SweptProcess struct {
+	PID     int      `json:"pid"`
+	Outcome string   `json:"outcome"` // a [sweep.Outcome], or [StatePlanned]
+	Profile string   `json:"profile,omitempty"`
+	Reason  string   `json:"reason"`
+	Argv    []string `json:"argv"` // by [sweep.Redact]
+	Error   string   `json:"error,omitempty"`
+}
+
+// Document is the sweep as JSON has it.
+func (s *Sweep) Document() SweepDocument { return documentOf(s.Results, s.Spared, s.Err) }
+
+func documentOf(results []sweep.Result, spared []sweep.Planned, err error) SweepDocument {
+	d := SweepDocument{Processes: []SweptProcess{}, Error: Explain(err)}
+	for _, one := range results {
+		p := swept(one.Planned, string(one.Outcome))
+		if one.Reason != "" {
+			p.Reason = one.Reason
+		}
+		if one.Err != nil {
+			p.Error = one.Err.Error()
+		}
+		d.Processes = append(d.Processes, p)
+	}
+	for _, one := range spared {
+		d.Processes = append(d.Processes, swept(one, string(sweep.Spared)))
+	}
+	return d
+}
+
+func swept(p sweep.Planned, outcome string) SweptProcess {
+	return SweptProcess{PID: p.PID, Outcome: outcome, Profile: p.Match.Profile, Reason: p.Reason, Argv: some(sweep.Redact(p.Argv))}
+}
+
+func phasesOf(p Phases) PhasesDocument {
 	seen := func(d time.Duration) *float64 {
 		if d <= 0 {
 			return nil
@@ -76,49 +140,7 @@ func phasesOf(p Phases) phases {
 		ms := milliseconds(d)
 		return &ms
 	}
-	return phases{milliseconds(p.Resolve), milliseconds(p.Request), seen(p.OldExit), seen(p.NewSpawn), seen(p.Ready), milliseconds(p.Total)}
-}
-
-type work struct {
-	Kind    string  `json:"kind"`
-	Elapsed float64 `json:"elapsed_s"`
-}
-
-func workOf(list []Work) (w []work) {
-	for _, one := range list {
-		w = append(w, work{one.Kind, one.Elapsed.Round(time.Second).Seconds()})
-	}
-	return w
-}
-
-// MarshalJSON writes what the sweep did and what it spared.
-func (s Sweep) MarshalJSON() ([]byte, error) {
-	type process struct {
-		PID     int           `json:"pid"`
-		Outcome sweep.Outcome `json:"outcome"`
-		Profile string        `json:"profile,omitempty"`
-		Reason  string        `json:"reason"`
-		Argv    []string      `json:"argv"`
-		Error   string        `json:"error,omitempty"`
-	}
-	list := []process{}
-	for _, one := range s.Results {
-		p := process{one.PID, one.Outcome, one.Match.Profile, one.Planned.Reason, sweep.Redact(one.Argv), ""}
-		if one.Reason != "" {
-			p.Reason = one.Reason
-		}
-		if one.Err != nil {
-			p.Error = one.Err.Error()
-		}
-		list = append(list, p)
-	}
-	for _, one := range s.Spared {
-		list = append(list, process{one.PID, sweep.Spared, one.Match.Profile, one.Reason, sweep.Redact(one.Argv), ""})
-	}
-	return json.Marshal(struct {
-		Processes []process `json:"processes"`
-		Error     *Problem  `json:"error,omitempty"`
-	}{list, Explain(s.Err)})
+	return PhasesDocument{milliseconds(p.Resolve), milliseconds(p.Request), seen(p.OldExit), seen(p.NewSpawn), seen(p.Ready), milliseconds(p.Total)}
 }
 
 func milliseconds(d time.Duration) float64 {

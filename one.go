@@ -74,6 +74,7 @@ func (r *run) one(ctx context.Context, i *item, res *Result, sending func()) {
 	}
 	o.Sending = func(sofar launchd.RestartResult) {
 		right.sending()
+		r.changing()
 		res.Phases.Resolve = time.Since(r.start)
 		sent = time.Now()
 		if sofar.Inside && sending != nil {
@@ -280,6 +281,7 @@ func (r *run) bootstrap(ctx context.Context, i *item, res *Result) {
 	defer cancel()
 	around := r.h.o.Around
 	around.UID = r.h.in.UID
+	r.changing()
 	var done launchd.StartResult
 	var err error
 	for _, d := range launchd.Places(around) {

@@ -34,15 +34,9 @@ func Explain(err error) *Problem {
 }
 
 func problemCode(err error) string {
-	switch outcomeOf(err) {
-	case launchd.OutcomeForeign:
-		return "foreign"
-	case launchd.OutcomeAmbiguousDomain:
-		return "ambiguous-domain"
-	case launchd.OutcomeRefused:
-		return "refused"
-	case launchd.OutcomeBusy:
-		return "busy"
+	switch o := outcomeOf(err); o {
+	case launchd.OutcomeForeign, launchd.OutcomeAmbiguousDomain, launchd.OutcomeRefused, launchd.OutcomeBusy:
+		return string(o)
 	}
 	for _, row := range []struct {
 		sentinel error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -48,6 +49,10 @@ type RestartOptions struct {
 	// Grace is how long a manual gateway may take to exit after SIGTERM, in the sweep after a
 	// restart of all. 0 is 10 s.
 	Grace time.Duration
+	// Changing, if set, is called right before the first request or signal about each job, and
+	// before the first signal of the sweep: from then on the work goes on, whatever becomes of
+	// the caller's terminal. It may be called concurrently.
+	Changing func()
 	// OnEvent, if set, is told each step: those of one job in order, never concurrently.
 	OnEvent func(launchd.Event)
 	// Sending, if set, is called before the request that may end the caller, because it runs
@@ -69,7 +74,7 @@ type RestartOptions struct {
 func (h *Hermes) Restart(ctx context.Context, o RestartOptions) (Report, error) {
 	start := time.Now()
 	r := &run{h: h, o: o, start: start}
-	if err := r.prepare(ctx); err != nil {
+	if err := r.prepareWithin(ctx); err != nil {
 		return Report{}, err
 	}
 	r.all(ctx)
@@ -91,6 +96,20 @@ type run struct {
 	warnings []string
 	emit     sync.Mutex
 }
+
+// prepareWithin is prepare, within the time that questions may take.
+func (r *run) prepareWithin(ctx context.Context) error {
+	limit := askFor
+	if r.o.Timeout > 0 {
+		limit = r.o.Timeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return r.prepare(ctx)
+}
+
+// askFor bounds the questions before a restart, which a launchd that answers does at once.
+const askFor = 10 * time.Second
 
 // prepare finds out everything that can be wrong.
 func (r *run) prepare(ctx context.Context) error {
@@ -174,6 +193,12 @@ func (r *run) report() Report {
 	return report
 }
 
+func (r *run) changing() {
+	if r.o.Changing != nil {
+		r.o.Changing()
+	}
+}
+
 // event passes an event on, one at a time.
 func (r *run) event(e launchd.Event) {
 	if r.o.OnEvent == nil {
@@ -189,7 +214,6 @@ func outcomeOf(err error) launchd.Outcome {
 	var foreign *ForeignError
 	var busy *BusyError
 	var rate *RateError
-	var unknown *xpc.UnknownOutcome
 	switch {
 	case errors.Is(err, launchd.ErrAmbiguous):
 		return launchd.OutcomeAmbiguousDomain
@@ -207,8 +231,6 @@ func outcomeOf(err error) launchd.Outcome {
 		return launchd.OutcomeNoSession
 	case errors.Is(err, launchd.ErrProtected):
 		return launchd.OutcomeProtected
-	case errors.As(err, &unknown):
-		return launchd.OutcomeUnknown
 	}
 	return launchd.OutcomeFailed
 }
@@ -233,7 +255,7 @@ func (r *run) begin(i *item) *Result {
 // cautions are what is not as it should be and does not hinder a restart.
 func cautions(i *item) (list []string) {
 	warn := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
-	if i.Plist == "" {
+	if i.Plist == "" && filepath.IsAbs(i.Job.Path) {
 		warn("Its property list is gone: it runs on as launchd has it, and is not loaded at the next login.")
 	}
 	if len(i.Stale) > 0 {

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 
 	"github.com/hermes-gw/hermes-gw/launchd"
+	"github.com/hermes-gw/hermes-gw/xpc"
 )
 
 // Selection says which jobs are meant. The zero value is the gateway of [Install].Home.
@@ -67,7 +67,7 @@ func (h *Hermes) choose(ctx context.Context, s Selection) (items []*item, fleet 
 		items = append(items, h.ofProfile(name))
 	}
 	for _, t := range s.Targets {
-		items = append(items, &item{Gateway: Gateway{Label: t.Label, Target: t}, asked: strings.TrimPrefix(t.String(), "/")})
+		items = append(items, &item{Gateway: Gateway{Label: t.Label, Target: t}, asked: t.Label})
 	}
 	if len(items) == 0 {
 		items = append(items, h.ofProfile(""))
@@ -125,6 +125,11 @@ func (h *Hermes) look(ctx context.Context, i *item) {
 		if i.gateway {
 			h.readPlist(&i.Gateway)
 			h.own(&i.Gateway)
+		}
+		if errors.Is(err, launchd.ErrNotLoaded) {
+			if _, enabled, asked := h.client.Enabled(ctx, i.Target); asked == nil && !enabled {
+				err = &launchd.Error{Op: "restart", Target: i.Target.String(), Code: xpc.ServiceDisabled}
+			}
 		}
 		i.refuse(outcomeOf(err), h.notLoaded(ctx, i, err))
 		return

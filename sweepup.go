@@ -43,6 +43,7 @@ func (r *run) sweepUp(ctx context.Context) {
 	if grace <= 0 {
 		grace = manualGrace
 	}
+	r.changing()
 	for _, p := range plan.Signal {
 		r.event(launchd.Event{Time: time.Now(), Kind: launchd.EventSignaled, PID: p.PID, Detail: "SIGTERM: " + p.Reason})
 	}

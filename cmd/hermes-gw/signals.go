@@ -105,6 +105,9 @@ func (i *interrupts) sending() error {
 	return nil
 }
 
+// changing is told that something is about to change, by a request or by a signal.
+func (i *interrupts) changing() { i.sending() }
+
 // signalExit is the shell's convention for a command that a signal ended.
 func signalExit(s os.Signal) int {
 	if n, ok := s.(syscall.Signal); ok {

@@ -27,12 +27,15 @@ type verb struct {
 func verbs() []verb {
 	return []verb{
 		{
-			name: "restart", args: "TARGET|LABEL...", min: 1, max: -1,
+			name: "restart", args: "[TARGET|LABEL...]", min: 0, max: -1,
 			summary: "replace a job's process with one request",
 			examples: []example{
-				{"hermes-gw restart ai.hermes.gateway", "find the label, restart the job"},
-				{"hermes-gw restart gui/501/ai.hermes.gateway", "say exactly which one"},
-				{"hermes-gw restart ai.hermes.gateway ai.hermes.gateway-work --json", "several at once"},
+				{"hermes-gw restart", "the gateway of HERMES_HOME, or of the default profile"},
+				{"hermes-gw restart --all", "every gateway of this installation"},
+				{"hermes-gw restart -p work --graceful=30s", "the gateway of a profile, after it has finished its work"},
+				{"hermes-gw restart ai.hermes.gateway-work --wait ready", "by label, and wait until it says that it runs"},
+				{"hermes-gw restart gui/501/org.example.agent --json", "any job, for a program"},
+				{"hermes-gw restart --all --dry-run", "what would be sent, signalled and spared"},
 			},
 			text: `launchd itself stops the old process (SIGTERM, the job's exit timeout, SIGKILL)
 and starts the new one. The job stays loaded all the time, so it comes back even
@@ -41,10 +44,21 @@ when launchd names a process that is not the old one.
 
 Several jobs are restarted at the same time and reported in the order given.
 Without --timeout each may take its exit timeout and throttle interval and 10 s.
+A second restart of the same job waits for the first. More than 3 in a minute are
+refused without --force.
+
+With --all, gateways of this installation that launchd does not manage are stopped
+afterwards, if a job of the same home has taken over: SIGTERM, 10 s, SIGKILL. The
+caller and what it runs in, and whatever launchd manages, are never signalled.
+
+--graceful sends SIGUSR1 to the gateway itself, never to its wrapper. One that is
+still at work in the end is left alone, unless --force-after is given. One whose
+event loop is stuck is not asked.
 
 ` + targetText,
-			flags: []string{flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
-			run:   runRestart,
+			flags: []string{flagProfile, flagAll, flagGraceful, flagForceAfter, flagWait, flagBootstrap, flagDryRun, flagForce,
+				flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
+			run: runRestart,
 		},
 		{
 			name: "status", args: "[TARGET|LABEL...]", min: 0, max: -1,
