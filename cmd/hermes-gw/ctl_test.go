@@ -250,9 +250,11 @@ func TestCtlRefusals(t *testing.T) {
 		f := newFake(t, func(request) answer { return refuse(c.code) })
 		call := newCall(f.path)
 		code := call.run(append([]string{"ctl"}, strings.Fields(c.args)...)...)
-		if code != int(c.code) || !strings.HasPrefix(call.stderr.String(), c.want) || call.stdout.Len() > 0 {
+		ours, prefixed := strings.CutPrefix(call.stderr.String(), c.want)
+		if code != int(c.code) || !prefixed || call.stdout.Len() > 0 {
 			t.Errorf("%s, %d: exit %d\n%s", c.args, c.code, code, &call.stderr)
 		}
+		oneLine(t, ours) // the advice
 	}
 	for _, c := range []struct { // silent, or no error at all
 		args string
