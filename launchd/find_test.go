@@ -97,6 +97,9 @@ func TestSimFindAll(t *testing.T) {
 	if all, err := e.FindAll(ctx, "job", uid); err != nil || !slices.Equal(all, []Target{gui}) {
 		t.Errorf("%v, %v", all, err)
 	}
+	if one, err := e.FindOne(ctx, "job", uid); err != nil || one != gui {
+		t.Errorf("%v, %v", one, err)
+	}
 	if err := e.Bootstrap(ctx, User(uid), e.dir+"/job.plist"); err != nil {
 		t.Fatal(err)
 	}

@@ -164,7 +164,12 @@ func (x *ctl) getenv() int {
 func (x *ctl) version() int {
 	text, err := x.launchd.Version(x.ctx)
 	if err != nil {
-		return x.failed(err, launchd.System(), line("Could not print variant"))
+		return x.failed(err, launchd.System(), func(code xpc.Errno) string {
+			if code == xpc.EINVAL {
+				return "Bad request."
+			}
+			return line("Could not print variant")(code)
+		})
 	}
 	fmt.Fprintln(x.stdout, shown(text))
 	return 0

@@ -244,14 +244,17 @@ func TestCtlRefusals(t *testing.T) {
 		{"print pid/99999", 112, "Bad request.\nCould not find domain for pid: 99999\n"},
 		{"print login/5", 1, "Could not print domain: 1: Operation not permitted\n"},
 		{"print-disabled session/5", 112, "Bad request.\nCould not find domain for asid: 5\n"},
+		{"version", 22, "Bad request.\n"},
 		{"version", 1, "Could not print variant: 1: Operation not permitted\n"},
 	} {
 		f := newFake(t, func(request) answer { return refuse(c.code) })
 		call := newCall(f.path)
 		code := call.run(append([]string{"ctl"}, strings.Fields(c.args)...)...)
-		if code != int(c.code) || !strings.HasPrefix(call.stderr.String(), c.want) || call.stdout.Len() > 0 {
+		ours, prefixed := strings.CutPrefix(call.stderr.String(), c.want)
+		if code != int(c.code) || !prefixed || call.stdout.Len() > 0 {
 			t.Errorf("%s, %d: exit %d\n%s", c.args, c.code, code, &call.stderr)
 		}
+		oneLine(t, ours) // the advice
 	}
 	for _, c := range []struct { // silent, or no error at all
 		args string
@@ -315,7 +318,13 @@ func TestCtlError(t *testing.T) {
 		"mach 0xc002":  "0xc002: (os/unix) file or directory does not exist\nsystem = 0x0\nsubsystem = 0x3\ncode = 0x2\n",
 		"mach 0xc000":  "0xc000: unknown error code\nsystem = 0x0\nsubsystem = 0x3\ncode = 0x0\n",
 		"mach 0x14000": "0x14000: (operating system/?) unknown subsystem error\nsystem = 0x0\nsubsystem = 0x5\ncode = 0x0\n",
-		"0xe0000001":   "0xe0000001: unknown error code\nsystem = 0x38\nsubsystem = 0x0\ncode = 0x1\n",
+		// The last of each list.
+		"bootstrap 47":         "47: (os/kern) remote node down\n",
+		"bootstrap 0xc045":     "49221: (os/unix) quota on available disk space exceeded\n",
+		"bootstrap 0x10000015": "268435477: (ipc/send) out-of-line buffer too large\n",
+		"bootstrap 0x10004010": "268451856: (ipc/rcv) DIPC transport error\n",
+		"bootstrap 0x10008009": "268468233: (ipc/mig) unknown trailer format\n",
+		"0xe0000001":           "0xe0000001: unknown error code\nsystem = 0x38\nsubsystem = 0x0\ncode = 0x1\n",
 	} {
 		c := newCall("")
 		if code := c.run(append([]string{"ctl", "error"}, strings.Fields(args)...)...); code != 0 || c.stdout.String() != want || c.stderr.Len() > 0 {

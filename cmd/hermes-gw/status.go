@@ -95,9 +95,9 @@ func (r *jobResult) MarshalJSON() ([]byte, error) {
 		Runs     *int     `json:"runs,omitempty"`
 		LastExit string   `json:"last_exit,omitempty"`
 		Disabled *bool    `json:"disabled,omitempty"`
-		Warnings []string `json:"warnings,omitempty"`
+		Warnings []string `json:"warnings"`
 		Error    *problem `json:"error,omitempty"`
-	}{r.subject(), r.state(), pid(j.PID), j.Type, j.Path, j.Program, j.Runs, j.LastExit.String(), r.disabled, r.warnings(), r.trouble()})
+	}{r.subject(), r.state(), pid(j.PID), j.Type, j.Path, j.Program, j.Runs, j.LastExit.String(), r.disabled, list(r.warnings()), r.trouble()})
 }
 
 func runStatus(c *command) report {

@@ -175,7 +175,9 @@ knows better goes to a line of its own on stderr.
 
 Subcommands:
 ` + ctlTable() + `
-A whole domain is never booted out: that ends the login session.`,
+A whole domain is never booted out: that ends the login session. On a terminal, what
+print, print-disabled and getenv show has its control characters written out; a
+pipe or a file gets launchd's text as it is.`,
 			flags:  []string{flagTimeout, flagLaunchd, flagHelp},
 			opaque: true,
 			run:    runCtl,
