@@ -3,6 +3,7 @@ package fleet
 import (
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -107,7 +108,11 @@ func (f *Fleet) start(profile string, s Shape) *Process {
 	}
 	cmd.Env = append(cmd.Env, s.Env...)
 	f.must(cmd.Start())
-	go cmd.Wait()
+	status := make(chan syscall.WaitStatus, 1)
+	go func() {
+		cmd.Wait()
+		status <- cmd.ProcessState.Sys().(syscall.WaitStatus)
+	}()
 	ctx, cancel := f.soon()
 	defer cancel()
 	var p *Process
@@ -118,5 +123,55 @@ func (f *Fleet) start(profile string, s Shape) *Process {
 	if err != nil {
 		f.t.Fatalf("%s did not start: %v", strings.Join(cmd.Args, " "), err)
 	}
+	if s.Parent == OfTest {
+		p.status = status
+	}
 	return p
+}
+
+// Ended waits for the end of a process and returns how it ended. Only of its own children
+// ([OfTest]) the test learns that.
+func (f *Fleet) Ended(p *Process) syscall.WaitStatus {
+	f.t.Helper()
+	ctx, cancel := f.soon()
+	defer cancel()
+	select {
+	case status := <-p.status:
+		p.status <- status
+		return status
+	case <-ctx.Done():
+		f.t.Fatalf("process %d %q has not ended", p.PID, p.Argv)
+		return 0
+	}
+}
+
+// Gone waits for the end of any process.
+func (f *Fleet) Gone(p *Process) {
+	f.t.Helper()
+	ctx, cancel := f.soon()
+	defer cancel()
+	select {
+	case <-p.gone:
+	case <-ctx.Done():
+		f.t.Fatalf("process %d %q has not ended", p.PID, p.Argv)
+	}
+}
+
+// Says waits until a process has done something that fits, and returns it.
+func (f *Fleet) Says(p *Process, want func(standin.Event) bool) (found standin.Event) {
+	f.t.Helper()
+	ctx, cancel := f.soon()
+	defer cancel()
+	err := f.leash.wait(ctx, func() bool {
+		events := p.Events()
+		i := slices.IndexFunc(events, want)
+		if i >= 0 {
+			found = events[i]
+		}
+		return i >= 0
+	})
+	if err != nil {
+		f.t.Fatalf("process %d %q did not do what was waited for, but %+v", p.PID, p.Argv, p.Events())
+	}
+	return found
 }
