@@ -62,7 +62,7 @@ func flag(name, profile string) []string {
 // ends with the test, or by [Process.End].
 func (f *Fleet) Manual(profile string, s Shape) *Process {
 	f.t.Helper()
-	p := f.start(profile, s)
+	p := f.Start(profile, s)
 	ctx, cancel := f.soon()
 	defer cancel()
 	if p.Role == standin.RoleGateway {
@@ -73,8 +73,8 @@ func (f *Fleet) Manual(profile string, s Shape) *Process {
 	return p
 }
 
-// start starts a process and waits until it is there.
-func (f *Fleet) start(profile string, s Shape) *Process {
+// Start is [Fleet.Manual] that only waits until the process is there.
+func (f *Fleet) Start(profile string, s Shape) *Process {
 	f.t.Helper()
 	g := f.Gateway(profile)
 	name, args := s.Program, s.Args
@@ -129,6 +129,21 @@ func (f *Fleet) start(profile string, s Shape) *Process {
 	return p
 }
 
+// ChildOf waits until a stand-in has a child that is one, too, and returns it.
+func (f *Fleet) ChildOf(parent *Process) (child *Process) {
+	f.t.Helper()
+	ctx, cancel := f.soon()
+	defer cancel()
+	err := f.leash.wait(ctx, func() bool {
+		child = f.leash.last(func(p *Process) bool { return p.Parent == parent.PID })
+		return child != nil
+	})
+	if err != nil {
+		f.t.Fatalf("process %d %q has no child: %v", parent.PID, parent.Argv, err)
+	}
+	return child
+}
+
 // Ended waits for the end of a process and returns how it ended. Only of its own children
 // ([OfTest]) the test learns that.
 func (f *Fleet) Ended(p *Process) syscall.WaitStatus {
@@ -138,6 +153,7 @@ func (f *Fleet) Ended(p *Process) syscall.WaitStatus {
 	select {
 	case status := <-p.status:
 		p.status <- status
+		<-p.gone // seen separately, a moment later
 		return status
 	case <-ctx.Done():
 		f.t.Fatalf("process %d %q has not ended", p.PID, p.Argv)
