@@ -100,7 +100,8 @@ func (f *Fleet) Start(profile string, s Shape) *Process {
 		cmd.Dir = g.Home
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: s.Session}
 	}
-	tag := fmt.Sprint(f.tags.Add(1))
+	f.tags++
+	tag := fmt.Sprint(f.tags)
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + f.AccountHome, "TMPDIR=" + f.tmp(), "HERMES_HOME=" + g.Home,
 		standin.EnvLeash + "=" + f.leash.path, standin.EnvTag + "=" + tag}
 	if s.Sit {
