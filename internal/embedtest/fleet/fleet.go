@@ -21,7 +21,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -105,7 +104,7 @@ type Fleet struct {
 	leash    *leash
 	world    world
 	loaded   launchdtest.Mark // after the jobs were loaded
-	tags     atomic.Int64
+	tags     int              // given to the processes that the test starts
 }
 
 // patience bounds every wait for an event, far above what any takes.

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/hermes-gw/hermes-gw/internal/embedtest/standin"
+	"github.com/hermes-gw/hermes-gw/internal/proc"
 )
 
 // leash is the socket to which every stand-in is connected for as long as it lives, and
@@ -35,9 +36,12 @@ type Process struct {
 	Argv   []string
 	Tag    string // not empty: started by the test, not by launchd
 
-	leash *leash
-	conn  net.Conn
-	gone  chan struct{}
+	conn net.Conn
+	held *proc.Process // nil: it had ended before its hello was read
+	gone chan struct{}
+
+	// status gets how it ended, where it is the test's own child.
+	status chan syscall.WaitStatus
 
 	mu     sync.Mutex
 	events []standin.Event
@@ -78,8 +82,9 @@ func (h *leash) serve(c net.Conn) {
 		if p == nil {
 			p = &Process{
 				PID: e.PID, Parent: e.Parent, Role: e.Role, Home: e.Home, Argv: e.Argv, Tag: e.Tag,
-				leash: h, conn: c, gone: make(chan struct{}),
+				conn: c, gone: make(chan struct{}),
 			}
+			p.held, _ = proc.Open(e.PID)
 			if !h.add(p) {
 				return
 			}
@@ -90,8 +95,15 @@ func (h *leash) serve(c net.Conn) {
 		h.tell()
 	}
 	if p != nil {
+		if p.held != nil {
+			// Files are closed a moment before the process has ended.
+			p.held.Wait(context.Background())
+		}
 		close(p.gone)
 		h.tell()
+		if p.held != nil {
+			p.held.Close()
+		}
 	}
 }
 
@@ -187,14 +199,20 @@ func (p *Process) Alive() bool {
 	}
 }
 
-// End ends the process, whatever it does about signals. It must run to notice: one that is
-// stopped is let go on.
+// End ends the process, whatever it does about signals. One that is stopped is let go on
+// to notice.
 func (p *Process) End() {
 	// The read side stays: its end says that the process has ended.
 	p.conn.(*net.UnixConn).CloseWrite()
-	if p.Alive() {
-		syscall.Kill(p.PID, syscall.SIGCONT) // not reaped while its connection is open, so the pid is its own
+	p.Signal(syscall.SIGCONT)
+}
+
+// Signal sends a signal to this process and no other.
+func (p *Process) Signal(s syscall.Signal) error {
+	if p.held == nil {
+		return proc.ErrGone
 	}
+	return p.held.Signal(s)
 }
 
 // Events are what it did so far.

@@ -3,6 +3,7 @@ package fleet
 import (
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -61,7 +62,7 @@ func flag(name, profile string) []string {
 // ends with the test, or by [Process.End].
 func (f *Fleet) Manual(profile string, s Shape) *Process {
 	f.t.Helper()
-	p := f.start(profile, s)
+	p := f.Start(profile, s)
 	ctx, cancel := f.soon()
 	defer cancel()
 	if p.Role == standin.RoleGateway {
@@ -72,8 +73,8 @@ func (f *Fleet) Manual(profile string, s Shape) *Process {
 	return p
 }
 
-// start starts a process and waits until it is there.
-func (f *Fleet) start(profile string, s Shape) *Process {
+// Start is [Fleet.Manual] that only waits until the process is there.
+func (f *Fleet) Start(profile string, s Shape) *Process {
 	f.t.Helper()
 	g := f.Gateway(profile)
 	name, args := s.Program, s.Args
@@ -99,7 +100,8 @@ func (f *Fleet) start(profile string, s Shape) *Process {
 		cmd.Dir = g.Home
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: s.Session}
 	}
-	tag := fmt.Sprint(f.tags.Add(1))
+	f.tags++
+	tag := fmt.Sprint(f.tags)
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + f.AccountHome, "TMPDIR=" + f.tmp(), "HERMES_HOME=" + g.Home,
 		standin.EnvLeash + "=" + f.leash.path, standin.EnvTag + "=" + tag}
 	if s.Sit {
@@ -107,7 +109,11 @@ func (f *Fleet) start(profile string, s Shape) *Process {
 	}
 	cmd.Env = append(cmd.Env, s.Env...)
 	f.must(cmd.Start())
-	go cmd.Wait()
+	status := make(chan syscall.WaitStatus, 1)
+	go func() {
+		cmd.Wait()
+		status <- cmd.ProcessState.Sys().(syscall.WaitStatus)
+	}()
 	ctx, cancel := f.soon()
 	defer cancel()
 	var p *Process
@@ -118,5 +124,71 @@ func (f *Fleet) start(profile string, s Shape) *Process {
 	if err != nil {
 		f.t.Fatalf("%s did not start: %v", strings.Join(cmd.Args, " "), err)
 	}
+	if s.Parent == OfTest {
+		p.status = status
+	}
 	return p
+}
+
+// ChildOf waits until a stand-in has a child that is one, too, and returns it.
+func (f *Fleet) ChildOf(parent *Process) (child *Process) {
+	f.t.Helper()
+	ctx, cancel := f.soon()
+	defer cancel()
+	err := f.leash.wait(ctx, func() bool {
+		child = f.leash.last(func(p *Process) bool { return p.Parent == parent.PID })
+		return child != nil
+	})
+	if err != nil {
+		f.t.Fatalf("process %d %q has no child: %v", parent.PID, parent.Argv, err)
+	}
+	return child
+}
+
+// Ended waits for the end of a process and returns how it ended. Only of its own children
+// ([OfTest]) the test learns that.
+func (f *Fleet) Ended(p *Process) syscall.WaitStatus {
+	f.t.Helper()
+	ctx, cancel := f.soon()
+	defer cancel()
+	select {
+	case status := <-p.status:
+		p.status <- status
+		<-p.gone // seen separately, a moment later
+		return status
+	case <-ctx.Done():
+		f.t.Fatalf("process %d %q has not ended", p.PID, p.Argv)
+		return 0
+	}
+}
+
+// Gone waits for the end of any process.
+func (f *Fleet) Gone(p *Process) {
+	f.t.Helper()
+	ctx, cancel := f.soon()
+	defer cancel()
+	select {
+	case <-p.gone:
+	case <-ctx.Done():
+		f.t.Fatalf("process %d %q has not ended", p.PID, p.Argv)
+	}
+}
+
+// Says waits until a process has done something that fits, and returns it.
+func (f *Fleet) Says(p *Process, want func(standin.Event) bool) (found standin.Event) {
+	f.t.Helper()
+	ctx, cancel := f.soon()
+	defer cancel()
+	err := f.leash.wait(ctx, func() bool {
+		events := p.Events()
+		i := slices.IndexFunc(events, want)
+		if i >= 0 {
+			found = events[i]
+		}
+		return i >= 0
+	})
+	if err != nil {
+		f.t.Fatalf("process %d %q did not do what was waited for, but %+v", p.PID, p.Argv, p.Events())
+	}
+	return found
 }

@@ -38,12 +38,14 @@ var shared = sync.OnceValues(func() (t top, err error) {
 	if err := cmd.Start(); err != nil {
 		return t, err
 	}
-	keep = w
+	keep, janitor = w, cmd.Process.Pid
 	return t, nil
 })
 
-// keep is the end of the pipe that this process holds until it ends.
-var keep *os.File
+var (
+	keep    *os.File // the end of the pipe that this process holds until it ends
+	janitor int      // the shell
+)
 
 // program builds a program of this module once.
 func program(name, folder string) func() (string, error) {

@@ -99,13 +99,15 @@ func (s Snapshot) OnlyRead() {
 // changes tells what OnlyRead finds.
 func (s Snapshot) changes() (problems []string) {
 	s.f.t.Helper()
+	// Files before notes: what a file holds has been noted by then.
 	now, err := s.f.files()
 	s.f.must(err)
-	expected := map[string]standin.Event{} // the last note of each path
+	noted := map[string][]standin.Event{}
 	for _, g := range s.f.gateways {
 		for _, e := range s.f.log(g.Profile)[s.notes[g.Profile]:] {
 			if e.Kind == standin.Write || e.Kind == standin.Remove {
-				expected[filepath.Join(g.Home, e.Path)] = e
+				path := filepath.Join(g.Home, e.Path)
+				noted[path] = append(noted[path], e)
 			}
 		}
 	}
@@ -114,20 +116,10 @@ func (s Snapshot) changes() (problems []string) {
 	}
 	for path, is := range now {
 		was, known := s.files[path]
-		e, noted := expected[path]
 		switch {
 		case is.mode&fs.ModeSocket != 0 || temporary(path):
 			// A gateway's, and gone with it.
-		case noted && e.Kind == standin.Remove:
-			say(path, "is there, although a gateway removed it")
-		case noted:
-			sum := sha256.Sum256(is.data)
-			if hex.EncodeToString(sum[:]) != e.SHA256 {
-				say(path, "is not what the gateway wrote: %q", is.data)
-			}
-			if is.modTime.UnixNano() != e.ModTime {
-				say(path, "was touched at %v", is.modTime)
-			}
+		case slices.ContainsFunc(noted[path], is.wrote) && (!known || is.mode == was.mode):
 		case !known:
 			say(path, "is new")
 		case is.mode != was.mode:
@@ -143,14 +135,20 @@ func (s Snapshot) changes() (problems []string) {
 		}
 	}
 	for path, was := range s.files {
-		e, noted := expected[path]
 		_, there := now[path]
-		if !there && was.mode&fs.ModeSocket == 0 && !temporary(path) && !(noted && e.Kind == standin.Remove) {
+		removed := slices.ContainsFunc(noted[path], func(e standin.Event) bool { return e.Kind == standin.Remove })
+		if !there && !removed && was.mode&fs.ModeSocket == 0 && !temporary(path) {
 			say(path, "is gone")
 		}
 	}
 	slices.Sort(problems)
 	return problems
+}
+
+// wrote reports whether a stand-in made the file what it is.
+func (is file) wrote(e standin.Event) bool {
+	sum := sha256.Sum256(is.data)
+	return e.Kind == standin.Write && e.SHA256 == hex.EncodeToString(sum[:]) && e.ModTime == is.modTime.UnixNano()
 }
 
 // temporary reports whether a file is one that a gateway is about to rename to the file

@@ -6,6 +6,7 @@ import (
 
 	"github.com/hermes-gw/hermes-gw/launchd"
 	"github.com/hermes-gw/hermes-gw/launchd/launchdtest"
+	"github.com/hermes-gw/hermes-gw/xpc"
 )
 
 // Routines of launchd that matter to the checks.
@@ -71,11 +72,12 @@ func (f *Fleet) Requests(m launchdtest.Mark) (list []launchdtest.Event) {
 	return list
 }
 
-// Unloads are the answers since m by which launchd took a job of the fleet away.
+// Unloads are the answers since m by which launchd took a job of the fleet away: 0, or 36
+// while its process still has to end.
 func (f *Fleet) Unloads(m launchdtest.Mark) (list []launchdtest.Event) {
 	f.t.Helper()
 	for _, e := range f.Trace(m) {
-		if e.Kind == launchdtest.Reply && e.Code == 0 && (e.Routine == bootoutRoutine || e.Routine == removeRoutine) && f.concerns(e) {
+		if e.Kind == launchdtest.Reply && (e.Code == 0 || e.Code == xpc.EINPROGRESS) && (e.Routine == bootoutRoutine || e.Routine == removeRoutine) && f.concerns(e) {
 			list = append(list, e)
 		}
 	}

@@ -5,6 +5,9 @@ import (
 	"unsafe"
 )
 
+// diesByUSR1 says whether dieBy can end the process by SIGUSR1.
+const diesByUSR1 = true
+
 // dieBy ends the process by a signal, as a program without a handler. os/signal cannot
 // give SIGUSR1 its default action back: Go's own handler stays, and ignores it.
 func dieBy(s syscall.Signal) int {

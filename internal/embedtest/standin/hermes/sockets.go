@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"os"
@@ -77,7 +78,7 @@ func (g *gateway) answer(c net.Conn) {
 	}
 	switch g.Behaviour.Control {
 	case standin.Hanging:
-		c.Read(make([]byte, 1)) // until the other side has had enough
+		io.Copy(io.Discard, c) // until the other side has had enough
 		return
 	case standin.Garbled:
 		c.Write([]byte("{\"ok\": tru\n"))
@@ -203,7 +204,7 @@ func (g *gateway) tick() bool {
 	g.atEnd(func() { l.Close() })
 	go serve(l, func(c net.Conn) {
 		if g.TickSilent {
-			c.Read(make([]byte, 1))
+			io.Copy(io.Discard, c)
 			return
 		}
 		c.Write([]byte("1"))
@@ -228,6 +229,5 @@ func (g *gateway) listenAt(path string) *standin.Platform {
 		return &standin.Platform{State: "error", ErrorCode: "api_server", ErrorMessage: err.Error()}
 	}
 	go serve(l, func(c net.Conn) { c.Write([]byte("1")) })
-	g.atEnd(func() { l.Close(); g.listen.Close() })
-	return &standin.Platform{State: "connected"}
+	return &standin.Platform{State: "connected"} // closed by the end of the process, not before
 }
