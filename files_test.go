@@ -294,7 +294,7 @@ func TestReadState(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := runtimeState{
-		record: s.record, State: "draining", ExitReason: `token=***`, RestartRequested: true,
+		record: s.record, State: "draining", ExitReason: `token=*** \x1b[2J\u202e`, RestartRequested: true,
 		ActiveWork: []Work{{"chat", 12500 * time.Millisecond, 77}, {"cron", 0, 0}, {"", 2147483647 * time.Second, 0}},
 		Platforms:  map[string]Platform{"telegram": {State: "connected"}, "work:discord": {"fatal", "discord-bot-token_lock", true}, `\x1b]0;x`: {}},
 		Served:     []string{"work", "default"}, CodeSHA: "0123abc", CodeVersion: "1.2.3", UpdatedAt: time.Date(2026, 11, 25, 18, 4, 8, 123456000, time.UTC),
