@@ -62,7 +62,7 @@ func parseIdentification(f fields) (identification, record, error) {
 		Profile:    f.word("profile"),
 		Supervisor: f.word("supervisor"),
 		CodeSHA:    f.word("code_sha"),
-		Served:     f.texts("served_profiles"),
+		Served:     f.profiles("served_profiles"),
 	}, r, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -58,6 +59,11 @@ func (f fields) texts(name string) []string {
 		}
 	}
 	return texts
+}
+
+// profiles are the names of profiles in a list.
+func (f fields) profiles(name string) []string {
+	return slices.DeleteFunc(f.texts(name), func(s string) bool { return !validName(s) })
 }
 
 func (f fields) yes(name string) bool { return string(f[name]) == "true" }

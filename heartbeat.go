@@ -14,7 +14,7 @@ type heartbeat struct {
 	// UpdatedAt is what the file says; if it says nothing, when it was written.
 	UpdatedAt  time.Time
 	TickSocket bool    // the event loop answers at a socket of its own
-	Start      float64 // of the process, in seconds since the epoch; 0: not known
+	Start      float64 // when the gateway began, a while after its process, in seconds since the epoch; 0: not known
 }
 
 // readHeartbeat reads the heartbeat of a home.

@@ -88,7 +88,7 @@ func parseHost(b []byte) (hostRecord, error) {
 	if version := string(f["protocolVersion"]); version != "1" {
 		return hostRecord{}, fmt.Errorf("its protocol is %q, not 1", shown(version, maxShownWord))
 	}
-	return hostRecord{PID: pid, Start: f.epoch("createTime"), Home: f.text("home"), Profiles: f.texts("profiles")}, nil
+	return hostRecord{PID: pid, Start: f.epoch("createTime"), Home: f.text("home"), Profiles: f.profiles("profiles")}, nil
 }
 
 // names reports whether the record is about that very process; see record.names.

@@ -106,8 +106,9 @@ func rootOf(native, given, resolved string) (string, error) {
 	if resolved == native || strings.HasPrefix(resolved, native+"/") {
 		return native, nil
 	}
-	if parent := filepath.Dir(plainPath(given)); filepath.Base(parent) == "profiles" {
-		return resolve(filepath.Dir(parent))
+	parts := pathParts(given)
+	if n := len(parts); n >= 2 && parts[n-2] == "profiles" {
+		return resolve("/" + strings.Join(parts[:n-2], "/"))
 	}
 	return resolved, nil
 }

@@ -37,8 +37,8 @@ func (in Install) Label(home string) string {
 		return gatewayLabel
 	}
 	roots := []string{in.Root}
-	if root, err := rootOf(in.Native, given, resolved); err == nil && root != in.Root {
-		roots = append(roots, root)
+	if root, err := rootOf(in.Native, given, resolved); err == nil && resolved != in.Home {
+		roots = append(roots, root) // of another installation, maybe
 	}
 	for _, root := range roots {
 		if name, ok := childName(root, resolved); ok && validName(name) {

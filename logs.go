@@ -41,12 +41,15 @@ func tailOf(in Install, path string, lines int) []string {
 }
 
 // lastLines returns the last lines of a text as they can be shown. Cut says that the text begins
-// within a line, which is then left out unless it is the only one.
+// within a line, which is then left out; if it is the only one, its first word is: that could be
+// the rest of a secret.
 func lastLines(text string, cut bool, lines int) []string {
 	if cut {
-		if _, rest, ok := strings.Cut(text, "\n"); ok && strings.TrimSpace(rest) != "" {
-			text = rest
+		_, rest, ok := strings.Cut(text, "\n")
+		if !ok || strings.TrimSpace(rest) == "" {
+			_, rest, _ = strings.Cut(text, " ")
 		}
+		text = rest
 	}
 	text = strings.TrimRight(text, "\r\n")
 	if text == "" || lines <= 0 {

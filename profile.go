@@ -81,7 +81,8 @@ func (in Install) named(name string) (Profile, bool) {
 	if err != nil {
 		return Profile{}, false
 	}
-	return in.profile(name, home), true
+	// Where the folder is a link, the label depends on both ends.
+	return Profile{Name: name, Home: home, Label: in.Label(folder)}, true
 }
 
 func (in Install) profile(name, home string) Profile {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -18,15 +19,12 @@ func resolve(path string) (string, error) {
 	if !filepath.IsAbs(path) {
 		return "", fmt.Errorf("%q is not an absolute path", path)
 	}
-	todo := strings.Split(path, "/")
+	todo := pathParts(path)
 	done := "" // "" is the root folder
 	for links := 0; len(todo) > 0; {
 		part := todo[0]
 		todo = todo[1:]
-		switch part {
-		case "", ".":
-			continue
-		case "..":
+		if part == ".." {
 			done = done[:max(strings.LastIndexByte(done, '/'), 0)]
 			continue
 		}
@@ -42,7 +40,7 @@ func resolve(path string) (string, error) {
 		if filepath.IsAbs(target) {
 			done = ""
 		}
-		todo = append(strings.Split(target, "/"), todo...)
+		todo = append(pathParts(target), todo...)
 	}
 	if done == "" {
 		return "/", nil
@@ -50,16 +48,10 @@ func resolve(path string) (string, error) {
 	return done, nil
 }
 
-// plainPath drops what stands in a path for nothing: . and slashes one after the other or at the
-// end. Unlike filepath.Clean it leaves .. alone, whose meaning depends on links.
-func plainPath(path string) string {
-	var parts []string
-	for part := range strings.SplitSeq(path, "/") {
-		if part != "" && part != "." {
-			parts = append(parts, part)
-		}
-	}
-	return "/" + strings.Join(parts, "/")
+// pathParts returns the names in a path. It keeps .., which filepath.Clean would not, though what
+// that means depends on links.
+func pathParts(path string) []string {
+	return slices.DeleteFunc(strings.Split(path, "/"), func(part string) bool { return part == "" || part == "." })
 }
 
 // sameFolder reports whether two resolved paths name one folder. Where file names ignore case

@@ -75,7 +75,7 @@ func (f fields) state() (runtimeState, error) {
 		State:            f.word("gateway_state"),
 		ExitReason:       shown(sweep.RedactText(f.text("exit_reason")), maxShownText),
 		RestartRequested: f.yes("restart_requested"),
-		Served:           f.texts("served_profiles"),
+		Served:           f.profiles("served_profiles"),
 		CodeSHA:          f.word("code_sha"),
 		CodeVersion:      f.word("code_version"),
 		UpdatedAt:        f.when("updated_at"),

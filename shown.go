@@ -31,7 +31,7 @@ func shown(s string, limit int) string {
 	var b strings.Builder
 	for i := 0; i < len(s); {
 		r, size := utf8.DecodeRuneInString(s[i:])
-		if part := s[i : i+size]; hidden(r) {
+		if part := s[i : i+size]; hidden(r) && part != "\ufffd" {
 			quoted := strconv.Quote(part)
 			b.WriteString(quoted[1 : len(quoted)-1])
 		} else {
