@@ -235,15 +235,15 @@ func (h *Hermes) own(g *Gateway) {
 	if pinned == "" {
 		return // a profile's label then stands for its home; any other is nobody's
 	}
-	profile, ok := h.in.Owns(pinned)
-	if !ok {
-		g.Foreign = pinned
-		return
-	}
 	if home, err := h.in.expand(pinned); err == nil {
 		if home, err = resolve(home); err == nil {
 			g.Home = home
 		}
+	}
+	profile, ok := h.in.Owns(pinned)
+	if !ok {
+		g.Foreign = pinned
+		return
 	}
 	if g.Profile == "" {
 		g.Profile = profile

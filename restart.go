@@ -131,7 +131,7 @@ func (r *run) prepare(ctx context.Context) error {
 // check refuses what is not to be restarted.
 func (r *run) check(i *item) {
 	switch {
-	case i.Foreign != "":
+	case i.Foreign != "" && i.ours:
 		// Whatever else is wrong with it: it is somebody else's.
 		i.outcome, i.refusal = launchd.OutcomeForeign, &ForeignError{i.Target, i.Foreign, r.h.in.Root}
 	case i.refusal != nil:
@@ -255,6 +255,9 @@ func (r *run) begin(i *item) *Result {
 // cautions are what is not as it should be and does not hinder a restart.
 func cautions(i *item) (list []string) {
 	warn := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	if i.Foreign != "" {
+		warn("It belongs to another installation of Hermes, %s.", i.Foreign)
+	}
 	if i.Plist == "" && filepath.IsAbs(i.Job.Path) {
 		warn("Its property list is gone: it runs on as launchd has it, and is not loaded at the next login.")
 	}

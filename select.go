@@ -17,7 +17,9 @@ type Selection struct {
 	// Profiles are names of profiles.
 	Profiles []string
 	// Targets are jobs of any kind. One without a Domain is looked for in gui/UID, then user/UID,
-	// then system; a gateway's label must be loaded in one of the first two only.
+	// then system, and must not be in both of the first two. A gateway of another installation
+	// is restarted, with a warning, if its label says which one it is: if no profile of this
+	// installation would have the same.
 	Targets []launchd.Target
 }
 
@@ -29,6 +31,7 @@ type item struct {
 	Gateway
 	asked   string // as it was named, until its target is known
 	gateway bool   // its label is a gateway's: ownership, readiness and drains apply
+	ours    bool   // its label is that of a profile of this installation, or it was found among its gateways
 	inside  bool   // the caller runs in it
 	refusal error  // why it is not restarted, found before the first request
 	outcome launchd.Outcome
@@ -59,7 +62,7 @@ func (h *Hermes) choose(ctx context.Context, s Selection) (items []*item, fleet 
 			return nil, &found, err
 		}
 		for _, g := range found.Gateways {
-			items = append(items, &item{Gateway: g, asked: g.Label, gateway: true})
+			items = append(items, &item{Gateway: g, asked: g.Label, gateway: true, ours: true})
 		}
 		return items, &found, nil
 	}
@@ -84,7 +87,7 @@ func (h *Hermes) choose(ctx context.Context, s Selection) (items []*item, fleet 
 
 func (h *Hermes) ofProfile(name string) *item {
 	p, err := h.in.Profile(name)
-	i := &item{Gateway: Gateway{Label: p.Label, Profile: p.Name, Home: p.Home}, asked: name, gateway: true}
+	i := &item{Gateway: Gateway{Label: p.Label, Profile: p.Name, Home: p.Home}, asked: name, gateway: true, ours: true}
 	if err != nil {
 		i.refuse(launchd.OutcomeFailed, err)
 	}
@@ -115,8 +118,8 @@ func (h *Hermes) look(ctx context.Context, i *item) {
 		i.Domains = []launchd.Domain{i.Target.Domain}
 	}
 	if i.gateway {
-		if p, ok := h.derived(i.Label); ok && i.Profile == "" {
-			i.Profile, i.Home = p.Name, p.Home
+		if p, ok := h.derived(i.Label); ok && !i.ours {
+			i.Profile, i.Home, i.ours = p.Name, p.Home, true
 		}
 	}
 	job, err := h.client.Inspect(ctx, i.Target)

@@ -29,7 +29,8 @@ func environment(top string) []string {
 			env = append(env, v)
 		}
 	}
-	return append(env, "HERMES_DEMO="+top)
+	// The locks of these restarts are no business of the user's own.
+	return append(env, "HERMES_DEMO="+top, "HERMES_GW_STATE_DIR="+filepath.Join(top, "state"))
 }
 
 // child prepares a program in a process group of its own, so that a terminal's
