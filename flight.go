@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -73,13 +74,13 @@ type RateError struct {
 }
 
 func (e *RateError) Error() string {
-	return fmt.Sprintf("restart %s: it was restarted %d times in the last %v, so nothing was sent",
-		e.Target, e.Times, rateWindow)
+	return fmt.Sprintf("restart %s: it was restarted %d times in the last %.0f s, so nothing was sent",
+		e.Target, e.Times, rateWindow.Seconds())
 }
 
 // Remedy says in one sentence what to do.
 func (e *RateError) Remedy() string {
-	return fmt.Sprintf("Look at its log for why it needs that; another restart is allowed in %v, or now with --force.", e.Next.Round(time.Second))
+	return fmt.Sprintf("Look at its log for why it needs that; another restart is allowed in %.0f s, or now with --force.", math.Ceil(e.Next.Seconds()))
 }
 
 // flight is the right to restart one target. Its lock is a flock(2) on a file that is never

@@ -1,7 +1,6 @@
 package launchd
 
 import (
-	"slices"
 	"strings"
 	"time"
 )
@@ -33,7 +32,7 @@ func (j Job) Differs(p *Plist) (keys []string) {
 		differs("Program", p.Program != j.Program)
 	}
 	if len(p.ProgramArguments) > 0 && len(j.Arguments) > 0 {
-		differs("ProgramArguments", !slices.Equal(printedLines(p.ProgramArguments), printedLines(j.Arguments)))
+		differs("ProgramArguments", argumentsDiffer(j.Arguments, p.ProgramArguments))
 	}
 	if j.RunAtLoad != nil && j.KeepAlive == nil { // KeepAlive implies it
 		differs("RunAtLoad", p.RunAtLoad != *j.RunAtLoad)
@@ -49,7 +48,9 @@ const maxExitTimeout = 60 * time.Second
 
 func environmentDiffers(loaded, file map[string]string) bool {
 	for name, value := range file {
-		if have, ok := loaded[name]; !ok || name != "PATH" && !slices.Equal(printedLines([]string{have}), printedLines([]string{value})[:1]) {
+		have, ok := loaded[name]
+		first, _, _ := strings.Cut(value, "\n") // print has no more of it
+		if !ok || name != "PATH" && strings.TrimSpace(have) != strings.TrimSpace(first) {
 			return true
 		}
 	}
@@ -74,13 +75,17 @@ func keepAliveDiffers(j Job, k *KeepAlive) bool {
 	return false
 }
 
-// printedLines is a list as print shows it, one line for each element, or several where an
-// element has line breaks: launchd does not escape them, and ParsePrint cannot tell.
-func printedLines(list []string) (lines []string) {
-	for _, s := range list {
-		for line := range strings.SplitSeq(s, "\n") {
-			lines = append(lines, strings.TrimSpace(line))
+// argumentsDiffer compares argv as far as print can be read: launchd does not escape line
+// breaks, so that what follows the first one cannot be told apart.
+func argumentsDiffer(loaded, file []string) bool {
+	for i, arg := range file {
+		first, _, cut := strings.Cut(arg, "\n")
+		if i >= len(loaded) || strings.TrimSpace(loaded[i]) != strings.TrimSpace(first) {
+			return true
+		}
+		if cut {
+			return len(loaded) < len(file)
 		}
 	}
-	return lines
+	return len(loaded) != len(file)
 }

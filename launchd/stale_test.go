@@ -29,7 +29,11 @@ func TestDiffers(t *testing.T) {
 		want   []string
 	}{
 		{"the same, but for what launchd and PATH add", func(p *Plist) {}, nil},
-		{"another argument", func(p *Plist) { p.ProgramArguments[2] += " " + "x" }, []string{"ProgramArguments"}},
+		{"another argument", func(p *Plist) { p.ProgramArguments[2] = "x" + p.ProgramArguments[2] }, []string{"ProgramArguments"}},
+		{"another argument behind a line break, which print does not tell", func(p *Plist) { p.ProgramArguments[2] += " x" }, nil},
+		{"more arguments than there are lines", func(p *Plist) {
+			p.ProgramArguments = append(p.ProgramArguments, "a", "b", "c", "d")
+		}, []string{"ProgramArguments"}},
 		{"fewer arguments", func(p *Plist) { p.ProgramArguments = p.ProgramArguments[:2] }, []string{"ProgramArguments"}},
 		{"another program", func(p *Plist) { p.Program = "/bin/zsh" }, []string{"Program"}},
 		{"another home", func(p *Plist) { p.EnvironmentVariables["HERMES_HOME"] = "/x" }, []string{"EnvironmentVariables"}},
