@@ -48,8 +48,8 @@ func newNotes(role, home string) (*notes, standin.Behaviour) {
 		go n.obey()
 	}
 	tag := os.Getenv(standin.EnvTag)
-	if tag != "" { // what this process starts is not what the test started, but no job's either
-		os.Setenv(standin.EnvTag, tag+".")
+	if tag != "" {
+		os.Setenv(standin.EnvTag, tag+"+") // for its children: the test's, too, but not this one
 	}
 	n.note(standin.Event{Kind: standin.Hello, Parent: os.Getppid(), Argv: os.Args, Tag: tag})
 	return n, b
