@@ -55,6 +55,10 @@ func (r *run) one(ctx context.Context, i *item, res *Result, sending func()) {
 		res.fail(err)
 		return
 	}
+	old := r.predecessor(ctx, i, res)
+	if timeout, ends := exitTimeout(i.Job); old != nil && ends {
+		o.ReadyTimeout += timeout + beyondExit // the new gateway cannot be ready before the old one is gone
+	}
 	exit := watchExit(i.job)
 	var sent time.Time
 	since := func(at time.Time) time.Duration {
@@ -71,6 +75,7 @@ func (r *run) one(ctx context.Context, i *item, res *Result, sending func()) {
 			res.Phases.Ready = since(e.Time)
 		}
 		r.event(e)
+		old.saw(ctx, e)
 	}
 	o.Sending = func(sofar launchd.RestartResult) {
 		right.sending()
@@ -88,6 +93,7 @@ func (r *run) one(ctx context.Context, i *item, res *Result, sending func()) {
 	}
 	done, err := r.h.client.Restart(ctx, i.Target, o)
 	res.take(done, err)
+	old.end(ctx, res)
 	res.Phases.Request = since(time.Now())
 	if at, ok := exit(err == nil); ok {
 		res.Phases.OldExit = since(at)
@@ -165,7 +171,7 @@ func (r *run) options(ctx context.Context, i *item, res *Result) (o launchd.Rest
 		reload := r.h.o.Reload
 		o.Reload = &reload
 	}
-	if r.o.Wait == WaitReady || r.o.Wait == WaitPlatforms {
+	if r.waits() {
 		o.Ready = r.readiness(i, res)
 	}
 	if !r.o.Graceful || i.job.IsZero() {
@@ -191,6 +197,9 @@ func (r *run) options(ctx context.Context, i *item, res *Result) (o launchd.Rest
 	}
 	return o, nil
 }
+
+// waits reports whether a new process must also be ready.
+func (r *run) waits() bool { return r.o.Wait == WaitReady || r.o.Wait == WaitPlatforms }
 
 // drainFor is how long a gateway may take to finish its work.
 func (r *run) drainFor(j launchd.Job) time.Duration {
