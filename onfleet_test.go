@@ -68,4 +68,3 @@ func whole(pid *int) int {
 	}
 	return *pid
 }
-
