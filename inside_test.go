@@ -19,8 +19,7 @@ const (
 	codeTerminated = 143
 )
 
-// insideFleet has one gateway that takes a while to end, so that a caller in it is there to see
-// its restart begin.
+// insideFleet has one gateway, which can be told to run a command.
 func insideFleet(t *testing.T, plist fleet.Generation, s fleet.Standin) *fleet.Fleet {
 	t.Helper()
 	return fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: plist, Standin: s}}})
@@ -34,10 +33,19 @@ func comesBack(t *testing.T, f *fleet.Fleet, mark launchdtest.Mark, old *fleet.P
 	if r.State != launchd.OutcomeRequested || !r.Inside || whole(r.OldPID) != job || r.Error != nil {
 		t.Errorf("%s%s", o.Stdout, o.Stderr)
 	}
-	f.Running("work", old.PID)
-	f.NeverUnloaded(mark)
+	restarted(f, "work", mark, old)
+	onlyRestarted(t, f, mark)
 	if n := f.Spawns("work", mark); n != 1 {
 		t.Errorf("%d spawns\n%s", n, f.TraceText(mark))
+	}
+}
+
+// ended checks the exit code of a caller inside: it is not that of a success. One in the job's
+// process group is also told to end, as soon as the job's process has.
+func ended(t *testing.T, o fleet.Output, told bool) {
+	t.Helper()
+	if o.Code != codeRequested && !(told && o.Code == codeTerminated) {
+		t.Errorf("exit %d: %s", o.Code, o.Stderr)
 	}
 }
 
@@ -53,15 +61,11 @@ func TestTrap6CallerIsAChild(t *testing.T) {
 		for how, within := range map[string]fleet.Within{"its group": {}, "its own session": {Session: true}} {
 			t.Run(plist.String()+", in "+how, func(t *testing.T) {
 				t.Parallel()
-				f := insideFleet(t, plist, fleet.Standin{Teardown: time.Second})
-				old, job, mark := f.Running("work", 0), f.JobPID("work"), f.Mark()
+				f := insideFleet(t, plist, fleet.Standin{Teardown: 200 * time.Millisecond})
+				old, job, mark := f.Up("work"), f.JobPID("work"), f.Mark()
 				o := f.Call(old, within, f.Prepare("restart", "-p", "work", "--json")).End()
 				comesBack(t, f, mark, old, o, job)
-				// Where osascript is the job's process it dies at once, and launchd tells the group.
-				told := plist == fleet.Newest && !within.Session
-				if o.Code != codeRequested && !(told && o.Code == codeTerminated) {
-					t.Errorf("exit %d: %s", o.Code, o.Stderr)
-				}
+				ended(t, o, !within.Session)
 				if n := len(kickstarts(f, mark)); n != 1 {
 					t.Errorf("%d requests\n%s", n, f.TraceText(mark))
 				}
@@ -76,13 +80,11 @@ func TestTrap7CallerIsReparented(t *testing.T) {
 	for _, plist := range fleet.Generations {
 		t.Run(plist.String(), func(t *testing.T) {
 			t.Parallel()
-			f := insideFleet(t, plist, fleet.Standin{Teardown: time.Second})
-			old, job, mark := f.Running("work", 0), f.JobPID("work"), f.Mark()
+			f := insideFleet(t, plist, fleet.Standin{Teardown: 200 * time.Millisecond})
+			old, job, mark := f.Up("work"), f.JobPID("work"), f.Mark()
 			o := f.Call(old, fleet.Within{Reparented: true}, f.Prepare("restart", "-p", "work", "--json")).End()
 			comesBack(t, f, mark, old, o, job)
-			if o.Code != codeRequested && !(plist == fleet.Newest && o.Code == codeTerminated) {
-				t.Errorf("exit %d: %s", o.Code, o.Stderr)
-			}
+			ended(t, o, true)
 		})
 	}
 }
@@ -148,13 +150,11 @@ func TestTrap9InheritedEnvironment(t *testing.T) {
 // More processes between the gateway and the caller than Hermes looks at (64).
 func TestTrap10LongChainOfParents(t *testing.T) {
 	t.Parallel()
-	f := insideFleet(t, fleet.Middle, fleet.Standin{Teardown: time.Second})
-	old, job, mark := f.Running("work", 0), f.JobPID("work"), f.Mark()
+	f := insideFleet(t, fleet.Middle, fleet.Standin{})
+	old, job, mark := f.Up("work"), f.JobPID("work"), f.Mark()
 	o := f.Call(old, fleet.Within{Session: true, Depth: 70}, f.Prepare("restart", "-p", "work", "--json")).End()
 	comesBack(t, f, mark, old, o, job)
-	if o.Code != codeRequested {
-		t.Errorf("exit %d: %s", o.Code, o.Stderr)
-	}
+	ended(t, o, false)
 }
 
 // Whatever happens after the request, the report is out before it: the caller is killed as soon
@@ -176,7 +176,7 @@ func TestReportComesBeforeTheRequest(t *testing.T) {
 			t.Errorf("%s", call.Stdout())
 		}
 	}
-	f.NeverUnloaded(0)
+	f.NeverUnloaded(f.Loaded())
 }
 
 // With all gateways, the caller's own comes last: after the others were restarted and what runs
@@ -184,9 +184,9 @@ func TestReportComesBeforeTheRequest(t *testing.T) {
 func TestCallersOwnGatewayComesLast(t *testing.T) {
 	t.Parallel()
 	f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{
-		{Name: fleet.Default, Plist: fleet.Middle, Standin: fleet.Standin{Teardown: 300 * time.Millisecond}},
+		{Name: fleet.Default, Plist: fleet.Middle, Standin: fleet.Standin{Teardown: 200 * time.Millisecond}},
 		{Name: "a", Plist: fleet.Oldest},
-		{Name: "work", Plist: fleet.Middle, Standin: fleet.Standin{Teardown: time.Second}},
+		{Name: "work", Plist: fleet.Middle},
 		{Name: "z", Plist: fleet.Newest},
 	}})
 	f.Behave("a", fleet.Standin{NoLock: true, NoPID: true})
