@@ -84,7 +84,10 @@ func (r *run) one(ctx context.Context, i *item, res *Result, sending func()) {
 		sent = time.Now()
 		if sofar.Inside && sending != nil {
 			before := *res
-			res.Outcome, res.Method = launchd.OutcomeRequested, launchd.MethodKickstart
+			res.Outcome = launchd.OutcomeRequested
+			if o.Graceful == nil {
+				res.Method = launchd.MethodKickstart
+			}
 			res.Warnings = append(res.Warnings, sofar.Warnings...)
 			res.Phases.Total = time.Since(r.start)
 			sending()
