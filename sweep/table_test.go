@@ -1,3 +1,5 @@
+//go:build darwin || linux
+
 package sweep
 
 import (
@@ -97,7 +99,7 @@ func TestProcargs(t *testing.T) {
 		"padded to 4":        {padded(4, 2, "/bi", "x", "run", secret), []string{"x", "run"}},
 		"not padded":         {padded(1, 2, "/bin", "x", "y", secret), []string{"x", "y"}},
 		"padded, in doubt":   {padded(64, 1, "/bin/x", "A=b", secret), []string{""}},
-		"padded, no doubt":        {padded(64, 2, "/bin/env", "env", "A=b", secret), []string{"env", "A=b"}},
+		"padded, no doubt":   {padded(64, 2, "/bin/env", "env", "A=b", secret), []string{"env", "A=b"}},
 		"three empty first":  {buffer(4, "/bin/xyz", "", "", "", "a", secret), []string{"", "", "", "a"}},
 		"nothing but empty":  {buffer(2, "/bin/xyz", "", ""), []string{"", ""}},
 		"line breaks":        {buffer(3, "/p", "p", "-c", "a\nb\t\"c\""), []string{"p", "-c", "a\nb\t\"c\""}},
@@ -241,7 +243,10 @@ const standInVar = "HERMES_GW_TEST_STAND_IN"
 // becomes are other things that the test binary can be.
 var becomes = map[string]func(){}
 
+var runTests func() int // TestMain's m.Run
+
 func TestMain(m *testing.M) {
+	runTests = m.Run
 	switch how := os.Getenv(standInVar); {
 	case how == "":
 		os.Exit(m.Run())
