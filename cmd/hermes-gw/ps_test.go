@@ -211,6 +211,22 @@ func TestPS(t *testing.T) {
 	}
 }
 
+// What a person starts from Terminal is below a job of launchd's, and manual all the same.
+func TestPSFromTerminal(t *testing.T) {
+	pid := stray(t, "hermes", "gateway", "run")
+	var table sweep.Table
+	if err := table.Read(t.Context(), -1); err != nil {
+		t.Fatal(err)
+	}
+	for label, want := range map[string]string{"application.com.apple.Terminal.1.2": "manual", "com.example.mine": "gui/501/com.example.mine"} {
+		rows := psRows(&table, uint32(os.Geteuid()), map[int]launchd.Target{os.Getpid(): {Domain: launchd.GUI(501), Label: label}}, true)
+		i := slices.IndexFunc(rows, func(r psRow) bool { return r.pid == pid })
+		if i < 0 || rows[i].managed() != want {
+			t.Errorf("%s: %+v, want %s", label, rows, want)
+		}
+	}
+}
+
 // A tree stands as such, whatever the parents are.
 func TestPSTree(t *testing.T) {
 	row := func(pid, under int) psRow {
