@@ -143,6 +143,10 @@ func TestStat(t *testing.T) {
 			t.Errorf("%q: %+v, %v", comm, p, err)
 		}
 	}
+	// A thread of the kernel's own: PF_KTHREAD.
+	if p, err := parseStat([]byte(line("kworker/0:1", "I", strings.Replace(tail, "4194304", "69238880", 1)))); err != nil || !p.kernel {
+		t.Errorf("%+v, %v", p, err)
+	}
 	// A leader that has exited while other threads live is no zombie.
 	if p, err := parseStat([]byte(line("x", "Z", strings.Replace(tail, "20 0 1 0 1234", "20 0 2 0 1234", 1)))); err != nil || p.State != StateOther {
 		t.Errorf("%+v, %v", p, err)

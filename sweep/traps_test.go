@@ -196,6 +196,19 @@ func gone(t *testing.T, pid int) {
 	}
 }
 
+// pastStart returns when what starts now starts later than that process: starts are counted in
+// ticks.
+func pastStart(t *testing.T, pid int) {
+	t.Helper()
+	id, err := proc.Read(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for Now() <= id.Start {
+		runtime.Gosched()
+	}
+}
+
 // Trap 12: the caller hermes gateway restart --all, the shell around it, and the terminal around
 // that; and ancestors that are gateways themselves, up to a chain of 70 (trap 10). A stray
 // goes in the same sweep.
@@ -211,6 +224,7 @@ func TestTrap12Ancestors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			stray := standIn(t, "willing", gatewayArgv...)
+			pastStart(t, stray.Process.Pid)
 			env, err := json.Marshal(inside{May: []int{stray.Process.Pid}})
 			if err != nil {
 				t.Fatal(err)
@@ -285,18 +299,19 @@ func TestTrap18SiblingJob(t *testing.T) {
 	for _, label := range []string{"ai.hermes.gateway-sibling", "ai.hermes.gateway.sibling", "com.example.foreign", "ai.hermes.gateway.reload.4711.1764000000"} {
 		old, _ := startLine(t, "", wrapper, gateway)
 		after, _ := startLine(t, "", wrapper, gateway)
+		earlier, _ := startLine(t, "", wrapper, gateway) // of a list before the restarts
 		lists := 0
 		plan, err := Survey(t.Context(), os.Geteuid(), func(context.Context) ([]Managed, error) {
 			lists++
 			return []Managed{{[]int{old[0], after[0]}[lists-1], label}}, nil
-		}, Options{Since: 1 << 62})
+		}, Options{Since: 1 << 62, Managed: []Managed{{earlier[0], label}}})
 		if err != nil || lists != 2 {
 			t.Fatalf("%d lists, %v", lists, err)
 		}
-		if mine := only(plan, append(old, after...)...); len(mine.Signal) != 0 {
+		if mine := only(plan, slices.Concat(old, after, earlier)...); len(mine.Signal) != 0 {
 			t.Errorf("%s: %+v", label, mine.Signal)
 		}
-		for _, pids := range [][]int{old, after} {
+		for _, pids := range [][]int{old, after, earlier} {
 			if a, b := spared(plan, pids[0]), spared(plan, pids[1]); a != "launchd manages it as "+label || b != "it belongs to "+label {
 				t.Errorf("%q, %q", a, b)
 			}
@@ -314,13 +329,7 @@ func TestTrap18SiblingJob(t *testing.T) {
 // What starts after the first list can be a job's that neither list has: it is spared.
 func TestSurveySparesTheLate(t *testing.T) {
 	before := standIn(t, "willing", gatewayArgv...).Process.Pid
-	id, err := proc.Read(before)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for Now() <= id.Start { // the rest of its tick
-		runtime.Gosched()
-	}
+	pastStart(t, before)
 	late, since := 0, Now()
 	plan, err := Survey(t.Context(), os.Geteuid(), func(context.Context) ([]Managed, error) {
 		if late == 0 {
