@@ -251,7 +251,7 @@ func TestCheckWithAFakeTable(t *testing.T) {
 	}
 	for start, want := range map[int64]error{id.Start: nil, id.Start + tick: ErrGone, id.Start - tick: ErrGone} {
 		again := &checker{rules: &rules{uid: uint32(os.Geteuid())}}
-		if err := again.check(t.Context(), Planned{Identity: Identity{id.PID, start}, Argv: gatewayArgv}); !errors.Is(err, want) {
+		if err := again.check(t.Context(), Planned{Identity: Identity{PID: id.PID, Start: start}, Argv: gatewayArgv}); !errors.Is(err, want) {
 			t.Errorf("start %d instead of %d: %v, want %v", start, id.Start, err, want)
 		}
 	}
