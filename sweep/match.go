@@ -342,12 +342,15 @@ func isTitle(program string) bool {
 // ends reports whether path is tail, or ends with it behind a slash.
 func ends(path, tail string) bool { return path == tail || strings.HasSuffix(path, "/"+tail) }
 
-// isPython reports whether name is python, python3, python3.12, python3-intel64 (python.org's),
-// pythonw or pypy3.
+// isPython reports whether name is python, python3, python3.12, python3.13t (free-threaded),
+// python3-intel64 (python.org's), pythonw or pypy3.
 func isPython(name string) bool {
 	name = strings.TrimSuffix(name, "-intel64")
 	for _, prefix := range []string{"pythonw", "python", "pypy"} {
 		if version, ok := strings.CutPrefix(name, prefix); ok {
+			if rest := strings.TrimSuffix(version, "t"); rest != "" {
+				version = rest
+			}
 			return strings.Trim(version, "0123456789.") == ""
 		}
 	}

@@ -12,14 +12,16 @@ import (
 	"time"
 )
 
-// vector is a line of the corpus: an argv, what it is, and why.
+// vector is a line of the corpus: an argv, what it is, and why. "trap N" in its source is a trap of
+// hermes.md, section 5.
 type vector struct {
 	Argv       []string
 	Want       Kind
 	Profile    string
 	Supervised bool
 	Replace    bool
-	Reason     string
+	Reason     string // what the matcher says
+	Why        string // for readers
 	Source     string
 }
 
@@ -45,13 +47,19 @@ func corpus(t testing.TB) (list []vector) {
 func TestMatchCorpus(t *testing.T) {
 	seen := map[string]bool{}
 	kinds := map[Kind]int{}
+	traps := map[string]int{} // of hermes.md, section 5
 	for _, v := range corpus(t) {
 		m := Matcher{}.Match(v.Argv)
-		if m.Kind != v.Want || m.Profile != v.Profile || m.Supervised != v.Supervised || m.Replace != v.Replace || m.Reason == "" {
+		if m.Kind != v.Want || m.Profile != v.Profile || m.Supervised != v.Supervised || m.Replace != v.Replace || m.Reason != v.Reason {
 			t.Errorf("%q\ngot  %+v\nwant %+v", v.Argv, m, v)
 		}
-		if v.Reason == "" || v.Source == "" {
+		if v.Reason == "" || v.Why == "" || v.Source == "" {
 			t.Errorf("%q has no reason, or no source", v.Argv)
+		}
+		for _, trap := range []string{"trap 12", "trap 14", "trap 15", "trap 16", "trap 17", "trap 22"} {
+			if strings.Contains(v.Source, trap) {
+				traps[trap]++
+			}
 		}
 		key := fmt.Sprintf("%q", v.Argv)
 		if seen[key] {
@@ -63,9 +71,12 @@ func TestMatchCorpus(t *testing.T) {
 	if len(seen) < 120 || kinds[KindGateway] < 40 || kinds[KindOther] < 60 || kinds[KindWrapper] < 10 || kinds[KindRestart] < 3 {
 		t.Errorf("%d vectors: %v", len(seen), kinds)
 	}
+	if len(traps) != 6 {
+		t.Errorf("vectors of these traps only: %v", traps)
+	}
 }
 
-// A profile is equal or it is another.
+// A profile is equal or it is another: trap 16.
 func TestMatchProfiles(t *testing.T) {
 	argv := []string{"hermes", "-p", "ops", "gateway", "run"}
 	for _, c := range []struct {

@@ -1,3 +1,5 @@
+//go:build darwin || linux
+
 package sweep
 
 import (
@@ -20,52 +22,70 @@ type forest struct {
 	argv    map[int][]string // absent: unreadable
 	managed []Managed
 	self    int
-	uid     uint32
 	since   int64
 }
 
+const forestUID = 501
+
 var gatewayArgv = []string{"python3", "-m", "hermes_cli.main", "gateway", "run"}
 
-// grow makes a table of up to 40 processes: any parents, cycles and missing ones included, groups
-// that nobody leads, pids that are used again, gateways everywhere.
+// forestArgv are what the processes of a forest run; the first alone is ever signalled.
+var forestArgv = [][]string{gatewayArgv, {"sleep", "5"}, {"hermes", "gateway", "restart"}, {"sudo", "hermes", "gateway", "run"}}
+
+// grow makes a table of up to 40 processes, most of them in a tree as real ones are, the rest
+// with any parents: cycles and missing ones; with groups that nobody leads, and gateways
+// everywhere. Starts are random, as a clock that was set back makes them: a parent's says
+// nothing about its child's.
 func grow(r *rand.Rand) *forest {
-	f := &forest{argv: map[int][]string{}, uid: 501}
+	f := &forest{argv: map[int][]string{}}
 	n := 2 + r.IntN(39)
 	pids := r.Perm(60)[:n]
 	pick := func() int { return pids[r.IntN(n)] }
-	for _, pid := range pids {
-		p := Process{Identity: Identity{PID: pid, Start: int64(1 + r.IntN(100))}, Parent: pick(), Group: pick(), UID: 501, RealUID: 501}
-		switch r.IntN(10) {
+	for i, pid := range pids {
+		p := Process{Identity: Identity{PID: pid, Start: int64(1 + r.IntN(100))}, Parent: 1, Group: pick(), UID: forestUID, RealUID: forestUID}
+		if i > 0 {
+			p.Parent = pids[r.IntN(i)]
+		}
+		switch r.IntN(40) {
 		case 0:
-			p.Parent = 0
+			p.Parent = pick()
 		case 1:
+			p.Parent = 1000 // not to be seen
+		case 2, 3:
+			p.Parent = 0
+		case 4, 5:
 			p.Parent = 1
+		}
+		switch r.IntN(12) {
+		case 0:
+			p.UID, p.RealUID = 502, 502
+		case 1:
+			p.UID, p.RealUID = 0, 0
 		case 2:
-			p.Parent = 1000 // gone
+			p.RealUID = 502
 		case 3:
-			p.UID = 502
-		case 4:
 			p.UID = 0
-		case 5:
+		case 4:
 			p.State = StateZombie
-		case 6:
+		case 5:
 			p.State = StateStopped
 		}
 		p.setComm([]byte([]string{"Python", "zsh", "python3.12", "hermes", "launchd"}[r.IntN(5)]))
-		switch r.IntN(4) {
-		case 0:
-			f.argv[pid] = []string{"sleep", "5"}
-		case 1: // unreadable
+		switch r.IntN(8) {
+		case 0: // unreadable
+		case 1, 2, 3:
+			f.argv[pid] = forestArgv[r.IntN(len(forestArgv))]
 		default:
 			f.argv[pid] = gatewayArgv
 		}
 		f.table.rows = append(f.table.rows, p)
 	}
+	f.table.all = true
 	for f.self == 0 { // no pid of a caller
 		f.self = pick()
 	}
 	for range r.IntN(4) {
-		f.managed = append(f.managed, Managed{pick(), "job"})
+		f.managed = append(f.managed, Managed{pick(), []string{"ai.hermes.gateway", "com.example.job", "application.com.apple.Terminal.1.2"}[r.IntN(3)]})
 	}
 	if r.IntN(3) == 0 {
 		f.managed = append(f.managed, Managed{0, "idle"}, Managed{-1, "crashed"})
@@ -77,10 +97,18 @@ func grow(r *rand.Rand) *forest {
 }
 
 func (f *forest) args(p *Process) ([]string, error) {
+	if p.State == StateZombie {
+		return nil, ErrZombie
+	}
 	if argv, ok := f.argv[p.PID]; ok {
 		return argv, nil
 	}
 	return nil, ErrUnreadable
+}
+
+func (f *forest) plan(ctx context.Context, o Options) (Plan, error) {
+	o.Managed, o.Self, o.Since = f.managed, f.self, f.since
+	return newPlan(ctx, &f.table, &rules{forestUID, o}, f.args)
 }
 
 // row finds a process by going through all of them.
@@ -93,51 +121,60 @@ func (f *forest) row(pid int) *Process {
 	return nil
 }
 
-// below reports whether pid is top or below it, step by step and slowly. A parent that began
-// later is another process.
-func (f *forest) below(pid, top int) bool {
-	p := f.row(pid)
-	for range 100 {
+// chain is a pid and those of all its ancestors, as the rows name them and nothing else; known
+// is whether it leads to the root of all.
+func (f *forest) chain(pid int) (chain []int, known bool) {
+	for range len(f.table.rows) + 1 {
+		if pid == 0 || pid == 1 {
+			return append(chain, pid), true
+		}
+		p := f.row(pid)
 		if p == nil {
-			return false
+			return chain, false
 		}
-		if p.PID == top {
-			return true
-		}
-		parent := f.row(p.Parent)
-		if parent == nil || parent == p || p.Parent <= 0 || parent.Start > p.Start && parent.PID != 1 || p.PID == 1 {
-			return false
-		}
-		p = parent
+		chain = append(chain, pid)
+		pid = p.Parent
 	}
-	return false
+	return chain, false
 }
 
 // Over random forests: the caller, its ancestors and its group, pids 0 and 1, other users,
 // zombies, what cannot be read, and everything of launchd's jobs is never signalled; every
-// other gateway is.
+// other gateway is. What is not known to lead to pid 1 is not signalled, and if the caller is
+// not, nothing is. Traps 10, 18, 19, 22 and 27 of hermes.md.
 func TestPlanForests(t *testing.T) {
 	forests := 100_000
 	if testing.Short() {
 		forests = 1000
 	}
-	signalled := 0
+	signalled, refused, late := 0, 0, 0
 	for seed := range forests {
 		f := grow(rand.New(rand.NewPCG(uint64(seed), 5)))
-		plan, err := newPlan(context.Background(), &f.table, Options{UID: 501, Managed: f.managed, Self: f.self, Since: f.since}, f.args)
-		if err != nil {
-			t.Fatalf("seed %d: %v", seed, err)
+		above, known := f.chain(f.self)
+		plan, err := f.plan(t.Context(), Options{})
+		if (err == nil) != known {
+			t.Fatalf("seed %d: caller %d below %v, known %v: %v", seed, f.self, above, known, err)
 		}
-		self := f.row(f.self)
+		if err != nil {
+			refused++
+			continue
+		}
 		want := map[int]bool{}
 		for _, p := range f.table.rows {
-			managed := slices.ContainsFunc(f.managed, func(m Managed) bool { return m.PID > 1 && (f.below(p.PID, m.PID) || p.Group == m.PID) })
-			near := f.below(f.self, p.PID) || self.Group > 1 && p.Group == self.Group
-			argv, readable := f.argv[p.PID]
+			chain, known := f.chain(p.PID)
+			managed := slices.ContainsFunc(f.managed, func(m Managed) bool {
+				return m.PID > 1 && (p.PID == m.PID || m.Label[:3] != "app" && (slices.Contains(chain, m.PID) || p.Group == m.PID))
+			})
+			group := f.row(f.self).Group
+			near := slices.Contains(above, p.PID) || group > 1 && p.Group == group
+			argv := f.argv[p.PID]
 			name := p.Comm()
-			if p.PID > 1 && p.UID == 501 && p.State != StateZombie && name != "zsh" && name != "launchd" && readable && len(argv) == 5 &&
-				!managed && !near && (f.since == 0 || p.Start < f.since) {
+			if p.PID > 1 && p.UID == forestUID && p.RealUID == forestUID && p.State != StateZombie && name != "zsh" && name != "launchd" &&
+				len(argv) == len(gatewayArgv) && !managed && !near && known && (f.since == 0 || p.Start < f.since) {
 				want[p.PID] = true
+			}
+			if parent := f.row(p.Parent); parent != nil && parent.Start > p.Start && (managed || near) {
+				late++
 			}
 		}
 		got := map[int]bool{}
@@ -150,15 +187,24 @@ func TestPlanForests(t *testing.T) {
 		if !equal(got, want) {
 			t.Fatalf("seed %d: caller %d, jobs %v\n%+v\ngot  %v\nwant %v", seed, f.self, f.managed, f.table.rows, got, want)
 		}
+		spared := map[int]bool{}
 		for _, p := range plan.Spared {
+			spared[p.PID] = true
 			if p.Reason == "" || got[p.PID] {
 				t.Errorf("seed %d: %+v", seed, p)
 			}
 		}
+		// What can be a gateway of the user's is in one of the lists.
+		for _, p := range f.table.rows {
+			argv, readable := f.argv[p.PID]
+			if p.PID > 1 && p.UID == forestUID && p.RealUID == forestUID && Candidate(p.Comm()) && (!readable || p.State == StateZombie || argv[0] != "sleep") && !got[p.PID] && !spared[p.PID] {
+				t.Errorf("seed %d: nothing is said of %+v", seed, p)
+			}
+		}
 		signalled += len(got)
 	}
-	if signalled < forests/2 {
-		t.Errorf("only %d of %d forests have a gateway to signal", signalled, forests)
+	if signalled < forests/2 || refused > forests/2 || late < forests {
+		t.Errorf("of %d forests: %d gateways to signal, %d without a plan, %d spared below a parent with a later start", forests, signalled, refused, late)
 	}
 }
 
@@ -174,19 +220,44 @@ func equal(a, b map[int]bool) bool {
 	return true
 }
 
-// A table that knows nothing, or not even the caller, is no ground for a plan.
+// A table that knows nothing, not even the caller, or not all of its ancestors, is no ground for
+// a plan.
 func TestPlanRefuses(t *testing.T) {
 	var empty Table
-	if _, err := NewPlan(t.Context(), &empty, Options{}); err == nil {
-		t.Error("a plan of an empty table")
+	if _, err := NewPlan(t.Context(), &empty, os.Geteuid(), Options{}); err == nil || !strings.Contains(err.Error(), "empty") {
+		t.Error("a plan of an empty table:", err)
 	}
-	f := grow(rand.New(rand.NewPCG(1, 1)))
-	if _, err := newPlan(t.Context(), &f.table, Options{UID: 501, Self: 5000}, f.args); err == nil {
-		t.Error("a plan without the caller")
+	var table Table
+	if err := table.Read(t.Context(), os.Geteuid()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewPlan(t.Context(), &table, os.Geteuid(), Options{}); err == nil || !strings.Contains(err.Error(), "one user's") {
+		t.Error("a plan of a table of one user:", err)
+	}
+	if err := table.Read(t.Context(), -1); err != nil {
+		t.Fatal(err)
+	}
+	for _, uid := range []int{-1, -2, 1 << 32} {
+		if _, err := NewPlan(t.Context(), &table, uid, Options{}); err == nil || !strings.Contains(err.Error(), "is no user") {
+			t.Errorf("a plan for user %d: %v", uid, err)
+		}
+	}
+	if _, err := NewPlan(t.Context(), &table, os.Geteuid(), Options{Self: 1 << 30}); err == nil || !strings.Contains(err.Error(), "the caller") {
+		t.Error("a plan without the caller:", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := newPlan(ctx, &f.table, Options{UID: 501, Self: f.self}, f.args); !errors.Is(err, context.Canceled) {
+	if _, err := NewPlan(ctx, &table, os.Geteuid(), Options{}); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	// The parent of sudo is not to be seen: it could be the gateway.
+	var hidden Table
+	hidden.all = true
+	hidden.rows = []Process{
+		{Identity: Identity{PID: 5}, Parent: 1, UID: forestUID, RealUID: forestUID},
+		{Identity: Identity{PID: 7}, Parent: 6, UID: forestUID, RealUID: forestUID},
+	}
+	if _, err := newPlan(t.Context(), &hidden, &rules{forestUID, Options{Self: 7}}, nil); err == nil || !strings.Contains(err.Error(), "process 7, an ancestor of the caller") && !strings.Contains(err.Error(), "process 7") {
 		t.Error(err)
 	}
 }
@@ -198,10 +269,7 @@ func planOf(t *testing.T, o Options) (Plan, *Table) {
 	if err := table.Read(t.Context(), -1); err != nil {
 		t.Fatal(err)
 	}
-	if o.UID == 0 {
-		o.UID = -1
-	}
-	plan, err := NewPlan(t.Context(), &table, o)
+	plan, err := NewPlan(t.Context(), &table, os.Geteuid(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +278,7 @@ func planOf(t *testing.T, o Options) (Plan, *Table) {
 
 // only keeps what the test started: others may run gateways on this machine.
 func only(plan Plan, pids ...int) Plan {
-	plan.Signal = slices.DeleteFunc(plan.Signal, func(p Planned) bool { return !slices.Contains(pids, p.PID) })
+	plan.Signal = slices.DeleteFunc(slices.Clone(plan.Signal), func(p Planned) bool { return !slices.Contains(pids, p.PID) })
 	return plan
 }
 
@@ -266,8 +334,11 @@ func TestSweep(t *testing.T) {
 func TestSweepSparesKin(t *testing.T) {
 	stray := standIn(t, "willing", gatewayArgv...)
 	pid := stray.Process.Pid
-	match := func(argv []string) (bool, string) {
-		return slices.Equal(argv, gatewayArgv) || len(argv) > 0 && argv[0] == os.Args[0], ""
+	match := func(argv []string) Match {
+		if slices.Equal(argv, gatewayArgv) || len(argv) > 0 && argv[0] == os.Args[0] {
+			return Match{Kind: KindGateway, Reason: "the test says so"}
+		}
+		return Match{Kind: KindOther}
 	}
 	for name, c := range map[string]struct {
 		o    Options
@@ -276,7 +347,8 @@ func TestSweepSparesKin(t *testing.T) {
 		"caller":       {Options{Self: pid}, "it is the caller"},
 		"managed":      {Options{Managed: []Managed{{os.Getpid(), "x"}}}, "it belongs to x"},
 		"late":         {Options{Since: 1}, "it started after the jobs were listed"},
-		"in the group": {Options{Managed: []Managed{{pid, "y"}}}, "launchd manages it as y"},
+		"a job":        {Options{Managed: []Managed{{pid, "y"}}}, "launchd manages it as y"},
+		"a custom one": {Options{Spare: func(p Planned) string { return "not " + p.Match.Reason }}, "not the test says so"},
 	} {
 		c.o.Match = match
 		plan, _ := planOf(t, c.o)
@@ -302,20 +374,30 @@ func TestRunChecksAgain(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		p    Planned
-		o    RunOptions
+		o    Options
 		want Outcome
 	}{
-		"other arguments": {Planned{Identity: id, Argv: []string{"hermes", "gateway", "run"}}, RunOptions{}, Spared},
-		"another start":   {Planned{Identity: Identity{PID: id.PID, Start: id.Start + 10_000}, Argv: gatewayArgv}, RunOptions{}, Gone},
-		"the caller":      {Planned{Identity: proc.Self(), Argv: os.Args}, RunOptions{}, Spared},
-		"pid 1":           {Planned{Identity: Identity{PID: 1}}, RunOptions{}, Spared},
-		"pid 0":           {Planned{}, RunOptions{}, Spared},
-		"pid -1":          {Planned{Identity: Identity{PID: -1}}, RunOptions{}, Spared},
-		"asked again": {Planned{Identity: id, Argv: gatewayArgv}, RunOptions{Again: func(p Planned, argv []string) (bool, string) {
-			return !slices.Equal(argv, gatewayArgv) || p.Identity != id, "not now"
+		"other arguments": {Planned{Identity: id, Argv: []string{"hermes", "gateway", "run"}}, Options{}, Spared},
+		"another start":   {Planned{Identity: Identity{PID: id.PID, Start: id.Start + 10_000}, Argv: gatewayArgv}, Options{}, Gone},
+		"the caller":      {Planned{Identity: proc.Self(), Argv: os.Args}, Options{}, Spared},
+		"pid 1":           {Planned{Identity: Identity{PID: 1}}, Options{}, Spared},
+		"pid 0":           {Planned{}, Options{}, Spared},
+		"pid -1":          {Planned{Identity: Identity{PID: -1}}, Options{}, Spared},
+		// What has changed since the plan was made, or was put into it by hand.
+		"asked again": {Planned{Identity: id, Argv: gatewayArgv}, Options{Spare: func(p Planned) string {
+			if p.Identity != id {
+				return ""
+			}
+			return "not now"
 		}}, Spared},
+		"a job by now":        {Planned{Identity: id, Argv: gatewayArgv}, Options{Managed: []Managed{{id.PID, "x"}}}, Spared},
+		"below a job":         {Planned{Identity: id, Argv: gatewayArgv}, Options{Managed: []Managed{{os.Getpid(), "x"}}}, Spared},
+		"on another's behalf": {Planned{Identity: id, Argv: gatewayArgv}, Options{Self: id.PID}, Spared},
+		"started later":       {Planned{Identity: id, Argv: gatewayArgv}, Options{Since: id.Start}, Spared},
+		"nobody's behalf":     {Planned{Identity: id, Argv: gatewayArgv}, Options{Self: 1 << 30}, Refused},
 	} {
-		report, err := Run(t.Context(), Plan{Signal: []Planned{c.p}}, c.o)
+		plan := Plan{Signal: []Planned{c.p}, rules: &rules{uint32(os.Geteuid()), c.o}}
+		report, err := Run(t.Context(), plan, RunOptions{})
 		if err != nil || report.Results[0].Outcome != c.want || c.want == Spared && report.Results[0].Reason == "" {
 			t.Errorf("%s: %+v, %v", name, report.Results, err)
 		}
@@ -329,9 +411,11 @@ func TestRunChecksAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	if argv, err := table.Args(table.Find(parent.PID)); err == nil && parent.PID > 1 {
-		report, err := Run(t.Context(), Plan{Signal: []Planned{{Identity: parent, Argv: argv}}}, RunOptions{})
-		if err != nil || report.Results[0].Outcome != Spared || report.Results[0].Reason != "it is an ancestor of the caller" {
-			t.Errorf("%+v, %v", report.Results, err)
+		for _, r := range []*rules{nil, {uint32(os.Geteuid()), Options{Spare: func(Planned) string { return "" }}}} {
+			report, err := Run(t.Context(), Plan{Signal: []Planned{{Identity: parent, Argv: argv}}, rules: r}, RunOptions{})
+			if err != nil || report.Results[0].Outcome != Spared || report.Results[0].Reason != "it is an ancestor of the caller" {
+				t.Errorf("%+v, %v", report.Results, err)
+			}
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -340,12 +424,43 @@ func TestRunChecksAgain(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || report.Left() != 1 {
 		t.Errorf("%+v, %v", report, err)
 	}
+	// Done on another's behalf, this process is a caller as well.
+	if argv, err := table.Args(table.Find(parent.PID)); err == nil && parent.PID > 1 {
+		r := &rules{uint32(os.Geteuid()), Options{Self: 1}}
+		report, err := Run(t.Context(), Plan{Signal: []Planned{{Identity: parent, Argv: argv}}, rules: r}, RunOptions{})
+		if err != nil || report.Results[0].Outcome != Spared || report.Results[0].Reason != "it is an ancestor of the caller" {
+			t.Errorf("%+v, %v", report.Results, err)
+		}
+	}
 	if now, err := proc.Read(stray.Process.Pid); err != nil || now != id {
 		t.Errorf("%v, %v", now, err)
 	}
 	if err := syscall.Kill(stray.Process.Pid, 0); err != nil {
 		t.Error(err)
 	}
+}
+
+// What is not to be killed any more after SIGTERM is left, and said to be.
+func TestRunSparesAfterSIGTERM(t *testing.T) {
+	stubborn := standIn(t, "stubborn", gatewayArgv...)
+	asked := 0
+	plan, _ := planOf(t, Options{Spare: func(p Planned) string {
+		if p.PID == stubborn.Process.Pid {
+			asked++ // for the plan, SIGTERM and SIGKILL
+		}
+		if asked == 3 {
+			return "a person said so"
+		}
+		return ""
+	}})
+	report, err := Run(t.Context(), only(plan, stubborn.Process.Pid), RunOptions{Grace: 50 * time.Millisecond})
+	if err != nil || len(report.Results) != 1 || asked != 3 {
+		t.Fatalf("asked %d times: %+v, %v", asked, report, err)
+	}
+	if r := report.Results[0]; r.Outcome != Left || r.Reason != "a person said so" || r.Err == nil || report.Left() != 1 {
+		t.Errorf("%+v", r)
+	}
+	alive(t, stubborn.Process.Pid)
 }
 
 // A hard end is asked for, or it does not happen.
@@ -365,9 +480,9 @@ func TestRunLeaves(t *testing.T) {
 func TestReasonsAreSentences(t *testing.T) {
 	for seed := range uint64(200) {
 		f := grow(rand.New(rand.NewPCG(seed, 5)))
-		plan, err := newPlan(t.Context(), &f.table, Options{UID: 501, Managed: f.managed, Self: f.self, Since: f.since}, f.args)
+		plan, err := f.plan(t.Context(), Options{Others: true})
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
 		for _, p := range plan.Spared {
 			if strings.HasSuffix(p.Reason, ".") || !strings.Contains(p.Reason, " ") {

@@ -4,16 +4,23 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"strings"
 )
 
 // errProcargs says that a buffer is not in the form of KERN_PROCARGS2.
 var errProcargs = errors.New("not in the form of KERN_PROCARGS2")
 
-// parseProcargs reads what sysctl KERN_PROCARGS2 gives of a process (xnu,
-// bsd/kern/kern_sysctl.c, sysctl_procargsx): an int32 argc, the path of the executable, NULs
-// up to a multiple of the pointer size, argc arguments and then the environment, each
-// with a NUL at its end. Empty arguments are arguments: to skip one would make a variable
-// of the environment out to be the last of them (gopsutil #2082).
+// parseProcargs reads what sysctl KERN_PROCARGS2 gives of a process: an int32 argc, the path of
+// the executable, NULs, argc arguments and then the environment, each with a NUL at its end.
+// Empty arguments are arguments: to skip one would make a variable of the environment out to
+// be the last of them (gopsutil #2082).
+//
+// How many NULs pad the path is nowhere promised, so they are skipped, however many. Only an
+// empty first argument looks the same. xnu pads to the pointer size (bsd/kern/kern_exec.c,
+// exec_extract_strings: ip_strspace % new_ptr_size), so NULs beyond that may be empty
+// arguments: they are, unless skipping them leaves a last argument that can be no variable.
+// A Mac must confirm the padding; if it is another one, an argv that ends like a variable
+// (env A=b) is taken to begin with an empty argument, and is no match.
 func parseProcargs(b []byte) ([]string, error) {
 	if len(b) < 4 {
 		return nil, errProcargs
@@ -24,31 +31,41 @@ func parseProcargs(b []byte) ([]string, error) {
 	if argc < 0 || argc > len(b) || end < 0 {
 		return nil, errProcargs
 	}
-	path := end
+	const pointer = 8
+	padded := (end + 1 + pointer - 1) &^ (pointer - 1)
 	for end < len(b) && b[end] == 0 {
 		end++
 	}
-	// With no argument, or an empty first one, the padding cannot be told from it: the
-	// stack is aligned, so what is beyond the padding is arguments.
-	if argc > 0 && end > aligned(path+1) {
-		end = aligned(path + 1)
+	argv, err := cutStrings(b[end:], argc)
+	if empty := min(end-padded, argc); empty > 0 && (err != nil || allVariables(argv[argc-empty:])) {
+		argv, err = cutStrings(b[end-empty:], argc)
 	}
-	b = b[end:]
-	argv := make([]string, 0, argc)
-	for range argc {
+	return argv, err
+}
+
+// cutStrings takes the first n strings.
+func cutStrings(b []byte, n int) ([]string, error) {
+	list := make([]string, 0, n)
+	for range n {
 		i := bytes.IndexByte(b, 0)
 		if i < 0 {
 			return nil, errProcargs // cut off: what is there may be half an argument
 		}
-		argv = append(argv, string(b[:i]))
+		list = append(list, string(b[:i]))
 		b = b[i+1:]
 	}
-	return argv, nil
+	return list, nil
 }
 
-// aligned is the next multiple of the pointer size: the path's string area on the stack is
-// padded to that.
-func aligned(n int) int { return (n + 7) &^ 7 }
+// allVariables reports whether each of these could be a variable of the environment.
+func allVariables(list []string) bool {
+	for _, s := range list {
+		if strings.IndexByte(s, '=') <= 0 {
+			return false
+		}
+	}
+	return true
+}
 
 // splitArgs reads /proc/PID/cmdline: each argument with a NUL at its end. A process that
 // wrote over its arguments may have left the last one without.

@@ -32,11 +32,12 @@ type Process struct {
 	Group   int    // process group
 	TTY     uint64 // device number of the session's terminal; 0 for none
 	UID     uint32 // effective
-	RealUID uint32
+	RealUID uint32 // on Linux that of a [Candidate] only: the effective one otherwise
 	State   State
 
 	comm    [maxComm]byte
 	commLen uint8
+	kernel  bool // a thread of Linux's own: it never has arguments
 }
 
 // maxComm holds the longest comm: 16 bytes on macOS (MAXCOMLEN), 15 on Linux (TASK_COMM_LEN less
@@ -70,6 +71,7 @@ var (
 // concurrent use.
 type Table struct {
 	rows  []Process
+	all   bool   // the processes of all users were asked for
 	buf   []byte // of the source
 	args  []byte // of the last argv
 	index index

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -18,10 +19,6 @@ type RunOptions struct {
 	Grace time.Duration
 	// Leave sends no SIGKILL.
 	Leave bool
-	// Again is asked about each process right before each signal, with the arguments and the
-	// ancestors that it has then: false spares it. nil compares the arguments with those of the
-	// plan, and looks for the caller among its descendants.
-	Again func(p Planned, argv []string) (ok bool, reason string)
 }
 
 // Outcome is what became of one process of a plan.
@@ -31,8 +28,8 @@ const (
 	Exited  Outcome = "exited"  // after SIGTERM
 	Killed  Outcome = "killed"  // after SIGKILL
 	Gone    Outcome = "gone"    // had exited before it was signalled, or its pid was another's
-	Spared  Outcome = "spared"  // was not what the plan says any more; Reason tells
-	Left    Outcome = "left"    // is still there
+	Spared  Outcome = "spared"  // was not what the plan says any more, or not to be signalled; Reason tells
+	Left    Outcome = "left"    // was signalled and is still there, or ctx ended first; Err tells
 	Refused Outcome = "refused" // could not be signalled; Err tells
 )
 
@@ -46,7 +43,7 @@ type Report struct {
 type Result struct {
 	Planned
 	Outcome Outcome
-	Reason  string // of Spared
+	Reason  string // of Spared, and of Left that was spared SIGKILL
 	Err     error  // of Refused and Left
 }
 
@@ -64,10 +61,14 @@ func (r Report) Left() (n int) {
 // kernel lets go of it.
 const afterKill = 2 * time.Second
 
-// Run carries out a plan: each process is held, so that its exit is seen by event; then its
-// identity and arguments are read once more; then it is signalled, by a signal that is bound to
-// the identity. After the grace period SIGKILL follows in the same way. All processes at the same
+// Run carries out a plan: each process is held, so that its exit is seen by event; then the
+// process table and its arguments are read once more, and what would spare it in a new plan
+// spares it now, as do other arguments; then it is signalled, by a signal that is bound to the
+// identity. After the grace period SIGKILL follows in the same way. All processes at the same
 // time. Pids 0 and 1 and the caller are never signalled, whatever the plan says.
+//
+// A plan that was put together by hand is held to what Options' zero value spares, for the
+// caller's effective user.
 //
 // The error is ctx's, if it ends first: nothing more is signalled then.
 func Run(ctx context.Context, plan Plan, o RunOptions) (Report, error) {
@@ -75,11 +76,15 @@ func Run(ctx context.Context, plan Plan, o RunOptions) (Report, error) {
 	if o.Grace <= 0 {
 		o.Grace = 5 * time.Second
 	}
+	again := &checker{rules: plan.rules}
+	if again.rules == nil {
+		again.rules = &rules{uid: uint32(os.Geteuid())}
+	}
 	r := Report{Results: make([]Result, len(plan.Signal))}
 	var all sync.WaitGroup
 	for i, p := range plan.Signal {
 		r.Results[i].Planned = p
-		all.Go(func() { one(ctx, &r.Results[i], o) })
+		all.Go(func() { one(ctx, &r.Results[i], o, again) })
 	}
 	all.Wait()
 	r.Took = time.Since(start)
@@ -87,8 +92,8 @@ func Run(ctx context.Context, plan Plan, o RunOptions) (Report, error) {
 }
 
 // one signals one process and waits for its exit.
-func one(ctx context.Context, r *Result, o RunOptions) {
-	if self := proc.Self(); r.PID <= 1 || r.PID == self.PID {
+func one(ctx context.Context, r *Result, o RunOptions, again *checker) {
+	if r.PID <= 1 || r.PID == os.Getpid() {
 		r.Outcome, r.Reason = Spared, "it is the caller or the system"
 		return
 	}
@@ -103,10 +108,10 @@ func one(ctx context.Context, r *Result, o RunOptions) {
 	}
 	defer p.Close()
 	for _, step := range []struct {
-		sig     syscall.Signal
-		wait    time.Duration
-		outcome Outcome
-	}{{syscall.SIGTERM, o.Grace, Exited}, {syscall.SIGKILL, afterKill, Killed}} {
+		sig           syscall.Signal
+		wait          time.Duration
+		gone, outcome Outcome // if it is gone before the signal, and after it
+	}{{syscall.SIGTERM, o.Grace, Gone, Exited}, {syscall.SIGKILL, afterKill, Exited, Killed}} {
 		if step.sig == syscall.SIGKILL && o.Leave {
 			break
 		}
@@ -114,18 +119,21 @@ func one(ctx context.Context, r *Result, o RunOptions) {
 			r.Outcome, r.Err = Left, err
 			return
 		}
-		err := p.SignalIf(step.sig, func() error { return r.again(o) })
+		err := p.SignalIf(step.sig, func() error { return again.check(ctx, r.Planned) })
 		var spared sparedError
 		switch {
+		case errors.As(err, &spared) && step.sig == syscall.SIGKILL: // it was asked to exit, and has not
+			r.Outcome, r.Reason = Left, string(spared)
+			r.Err = fmt.Errorf("process %d has not exited, and is not killed: %s", r.PID, spared)
+			return
 		case errors.As(err, &spared):
 			r.Outcome, r.Reason = Spared, string(spared)
 			return
 		case errors.Is(err, proc.ErrGone):
-			if r.Outcome = step.outcome; step.sig == syscall.SIGTERM {
-				r.Outcome = Gone
-			} else {
-				r.Outcome = Exited
-			}
+			r.Outcome = step.gone
+			return
+		case err != nil && ctx.Err() != nil:
+			r.Outcome, r.Err = Left, ctx.Err()
 			return
 		case err != nil:
 			r.Outcome, r.Err = Refused, err
@@ -153,36 +161,49 @@ type sparedError string
 
 func (e sparedError) Error() string { return string(e) }
 
-// again reads a process once more, right before a signal.
-func (r *Result) again(o RunOptions) error {
-	var t Table
-	argv, err := t.argsOf(&Process{Identity: r.Identity})
+// checker decides about a process once more, right before a signal: by the rules of the plan,
+// from a table of its own. One process after the other, so that one table is enough.
+type checker struct {
+	*rules
+	mu    sync.Mutex
+	table Table
+}
+
+// check returns nil for a process that is to be signalled, ErrGone if it is not there any
+// more, and a sparedError if it is not what the plan says, or something spares it by now.
+func (c *checker) check(ctx context.Context, p Planned) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := &c.table
+	if err := t.Read(ctx, -1); err != nil {
+		return err
+	}
+	row := t.Find(p.PID)
+	if row == nil || row.Identity != p.Identity || row.State == StateZombie {
+		return ErrGone
+	}
+	x, err := c.sparing(t)
+	if err == nil && c.Self != 0 { // then this process is another one
+		err = x.addCaller(os.Getpid())
+	}
+	if err != nil {
+		return err
+	}
+	if reason := x.reason(row); reason != "" {
+		return sparedError(reason)
+	}
+	argv, err := t.argsOf(row)
 	switch {
-	case errors.Is(err, ErrGone):
+	case errors.Is(err, ErrGone), errors.Is(err, ErrZombie):
 		return ErrGone
 	case err != nil:
 		return sparedError("its arguments cannot be read any more")
-	}
-	if o.Again != nil {
-		if ok, reason := o.Again(r.Planned, argv); !ok {
+	case !slices.Equal(argv, p.Argv):
+		return sparedError("it has other arguments now")
+	case c.Spare != nil:
+		if reason := c.Spare(p); reason != "" {
 			return sparedError(reason)
 		}
-		return nil
-	}
-	if !slices.Equal(argv, r.Argv) {
-		return sparedError("it has other arguments now")
-	}
-	return r.above()
-}
-
-// above returns an error if the process is an ancestor of the caller by now.
-func (r *Result) above() error {
-	ancestors, err := proc.Ancestors(proc.Self().PID)
-	if err != nil {
-		return sparedError("the caller's ancestors cannot be read")
-	}
-	if slices.Contains(ancestors, r.Identity) {
-		return sparedError("it is an ancestor of the caller")
 	}
 	return nil
 }

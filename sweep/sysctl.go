@@ -42,7 +42,7 @@ func (t *Table) readKinfo(sys *cgoless.Sysctl, uid int) error {
 			continue
 		case errno != 0:
 			return fmt.Errorf("sysctl: %w", errno)
-		case n > len(t.buf), n == 0 && uid < 0:
+		case n > len(t.buf):
 			return fmt.Errorf("sysctl answers with %d bytes", n)
 		}
 		rows, err := appendKinfo(t.rows, t.buf[:n])

@@ -7,6 +7,9 @@ import (
 	"github.com/hermes-gw/hermes-gw/internal/cgoless"
 )
 
+// startUnit is what [Identity].Start is rounded down to, in microseconds.
+const startUnit = 1
+
 // loadSysctl is a variable so that tests can count the calls.
 var loadSysctl = cgoless.LoadSysctl
 

@@ -13,6 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// startUnit is what [Identity].Start is rounded down to, in microseconds.
+const startUnit = tick
+
 // procfs is where /proc is mounted; tests put a folder of their own there.
 var procfs = "/proc"
 
@@ -45,14 +48,11 @@ func (t *Table) read(ctx context.Context, uid int) error {
 			}
 			b = b[size:]
 			if pid := number(name); pid > 0 {
-				if err := t.readOne(dir, append(append(path[:0], name...), "/stat\x00"...), pid, uid, stat); err != nil {
+				if err := t.readOne(dir, append(append(path[:0], name...), 0), pid, uid, stat); err != nil {
 					return err
 				}
 			}
 		}
-	}
-	if len(t.rows) == 0 && uid < 0 {
-		return fmt.Errorf("%s shows no process", procfs)
 	}
 	return nil
 }
@@ -82,50 +82,84 @@ func number(b []byte) (n int) {
 	return n
 }
 
-// readOne reads the row of one process; one that has gone is none.
-func (t *Table) readOne(dir int, path []byte, pid, uid int, buf []byte) error {
-	b, owner, err := readAt(dir, path, buf)
+// Files of a process' folder, for openat(2): unix.Openat would copy the name to add the NUL,
+// for each of thousands.
+var (
+	fileStat   = []byte("stat\x00")
+	fileStatus = []byte("status\x00")
+)
+
+// readOne reads the row of one process; one that has gone is none. Its folder is held open, so
+// that all that is read is the same process', and belongs to its effective user (the files
+// in it to root, if it may not be dumped). Its real user is in a file of its own, which costs
+// as much as the rest of the row, so it is read only for those that a plan may be about.
+func (t *Table) readOne(procDir int, name []byte, pid, uid int, buf []byte) error {
+	err := func() error {
+		dir, err := openAt(procDir, name, unix.O_PATH|unix.O_DIRECTORY)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(dir)
+		var st unix.Stat_t
+		if err := unix.Fstat(dir, &st); err != nil {
+			return err
+		}
+		if uid >= 0 && st.Uid != uint32(uid) {
+			return nil
+		}
+		b, err := readAt(dir, fileStat, buf)
+		if err != nil {
+			return err
+		}
+		p, err := parseStat(b)
+		if err != nil {
+			return err
+		}
+		p.PID, p.UID, p.RealUID = pid, st.Uid, st.Uid
+		if !p.kernel && candidate(p.comm[:p.commLen]) {
+			if b, err = readAt(dir, fileStatus, buf); err != nil {
+				return err
+			}
+			if p.RealUID, p.UID, err = parseStatus(b); err != nil {
+				return err
+			}
+		}
+		if uid >= 0 && p.UID != uint32(uid) { // it has changed in between
+			return nil
+		}
+		t.rows = append(t.rows, p)
+		return nil
+	}()
 	switch {
 	case err == unix.ENOENT, err == unix.ESRCH:
 		return nil
 	case err == unix.EACCES, err == unix.EPERM: // hidepid=1: it is there, and nothing is shown of it
 		return nil
 	case err != nil:
-		return fmt.Errorf("%s/%d/stat: %w", procfs, pid, err)
+		return fmt.Errorf("%s/%d: %w", procfs, pid, err)
 	}
-	if uid >= 0 && owner != uint32(uid) {
-		return nil
-	}
-	p, err := parseStat(b)
-	if err != nil {
-		return fmt.Errorf("%s/%d/stat: %w", procfs, pid, err)
-	}
-	p.PID, p.UID, p.RealUID = pid, owner, owner
-	t.rows = append(t.rows, p)
 	return nil
 }
 
-// readAt reads a file of /proc and whose it is: that of a process belongs to its effective
-// user, or to root if it may not be dumped (proc(5)). path ends with a NUL: unix.Openat would
-// copy it to add one, for each of thousands.
-func readAt(dir int, path, buf []byte) (b []byte, owner uint32, err error) {
-	fd, err := retry(func() (int, error) {
-		fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(dir), uintptr(unsafe.Pointer(&path[0])), unix.O_RDONLY|unix.O_CLOEXEC, 0, 0, 0)
+func openAt(dir int, name []byte, flags uintptr) (int, error) {
+	return retry(func() (int, error) {
+		fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(dir), uintptr(unsafe.Pointer(&name[0])), unix.O_RDONLY|unix.O_CLOEXEC|flags, 0, 0, 0)
 		if errno != 0 {
 			return -1, errno
 		}
 		return int(fd), nil
 	})
+}
+
+// readAt reads a file of /proc that is shorter than buf.
+func readAt(dir int, name, buf []byte) ([]byte, error) {
+	fd, err := openAt(dir, name, 0)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return nil, 0, err
-	}
 	n, err := retry(func() (int, error) { return unix.Read(fd, buf) })
-	return buf[:max(n, 0)], st.Uid, err
+	return buf[:max(n, 0)], err
 }
 
 func open(path string, flags int) (int, error) {

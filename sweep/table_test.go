@@ -1,3 +1,5 @@
+//go:build darwin || linux
+
 package sweep
 
 import (
@@ -69,10 +71,10 @@ func TestKinfo(t *testing.T) {
 }
 
 func TestProcargs(t *testing.T) {
-	buffer := func(argc int, path string, strings ...string) []byte {
+	padded := func(align, argc int, path string, strings ...string) []byte {
 		b := binary.LittleEndian.AppendUint32(nil, uint32(argc))
 		b = append(append(b, path...), 0)
-		for (len(b)-4)%8 != 0 {
+		for (len(b)-4)%align != 0 {
 			b = append(b, 0)
 		}
 		for _, s := range strings {
@@ -80,6 +82,7 @@ func TestProcargs(t *testing.T) {
 		}
 		return b
 	}
+	buffer := func(argc int, path string, strings ...string) []byte { return padded(8, argc, path, strings...) }
 	const secret = "SECRET=hunter2"
 	for name, c := range map[string]struct {
 		b    []byte
@@ -90,16 +93,25 @@ func TestProcargs(t *testing.T) {
 		"empty last":              {buffer(2, "/bin/x", "x", "", secret), []string{"x", ""}},
 		"empty first":             {buffer(2, "/bin/xyz", "", "a", secret), []string{"", "a"}},
 		"empty first, no padding": {buffer(2, "/bin/sh", "", "a", secret), []string{"", "a"}},
-		"line breaks":             {buffer(3, "/p", "p", "-c", "a\nb\t\"c\""), []string{"p", "-c", "a\nb\t\"c\""}},
-		"no arguments":            {buffer(0, "/bin/x", secret), []string{}},
-		"no environment":          {buffer(1, "/bin/x", "x"), []string{"x"}},
-		"argc too large":          {buffer(9, "/bin/x", "x", secret), nil},
-		"argc negative":           {buffer(-1, "/bin/x", "x"), nil},
-		"argc absurd":             {buffer(1<<31-1, "/bin/x", "x"), nil},
-		"cut in an argument":      {buffer(2, "/bin/x", "x", "yyyy")[:18], nil},
-		"cut in the path":         {buffer(2, "/bin/x", "x")[:8], nil},
-		"nothing":                 {nil, nil},
-		"argc alone":              {[]byte{1, 0, 0, 0}, nil},
+		// Another padding than xnu's: skipped, unless the last would be a variable.
+		"padded to 16":       {padded(16, 2, "/bin/x", "x", "run", secret), []string{"x", "run"}},
+		"padded to 64":       {padded(64, 3, "/bin/x", "x", "", "y", secret), []string{"x", "", "y"}},
+		"padded to 4":        {padded(4, 2, "/bi", "x", "run", secret), []string{"x", "run"}},
+		"not padded":         {padded(1, 2, "/bin", "x", "y", secret), []string{"x", "y"}},
+		"padded, in doubt":   {padded(64, 1, "/bin/x", "A=b", secret), []string{""}},
+		"padded, no doubt":   {padded(64, 2, "/bin/env", "env", "A=b", secret), []string{"env", "A=b"}},
+		"three empty first":  {buffer(4, "/bin/xyz", "", "", "", "a", secret), []string{"", "", "", "a"}},
+		"nothing but empty":  {buffer(2, "/bin/xyz", "", ""), []string{"", ""}},
+		"line breaks":        {buffer(3, "/p", "p", "-c", "a\nb\t\"c\""), []string{"p", "-c", "a\nb\t\"c\""}},
+		"no arguments":       {buffer(0, "/bin/x", secret), []string{}},
+		"no environment":     {buffer(1, "/bin/x", "x"), []string{"x"}},
+		"argc too large":     {buffer(9, "/bin/x", "x", secret), nil},
+		"argc negative":      {buffer(-1, "/bin/x", "x"), nil},
+		"argc absurd":        {buffer(1<<31-1, "/bin/x", "x"), nil},
+		"cut in an argument": {buffer(2, "/bin/x", "x", "yyyy")[:18], nil},
+		"cut in the path":    {buffer(2, "/bin/x", "x")[:8], nil},
+		"nothing":            {nil, nil},
+		"argc alone":         {[]byte{1, 0, 0, 0}, nil},
 	} {
 		got, err := parseProcargs(c.b)
 		if (err != nil) != (c.want == nil) || !slices.Equal(got, c.want) {
@@ -130,6 +142,10 @@ func TestStat(t *testing.T) {
 		if err != nil || p.Comm() != comm || p.State != want || p.Parent != 7 || p.Group != 41 || p.TTY != 34816 || p.Start != 12_340_000 {
 			t.Errorf("%q: %+v, %v", comm, p, err)
 		}
+	}
+	// A thread of the kernel's own: PF_KTHREAD.
+	if p, err := parseStat([]byte(line("kworker/0:1", "I", strings.Replace(tail, "4194304", "69238880", 1)))); err != nil || !p.kernel {
+		t.Errorf("%+v, %v", p, err)
 	}
 	// A leader that has exited while other threads live is no zombie.
 	if p, err := parseStat([]byte(line("x", "Z", strings.Replace(tail, "20 0 1 0 1234", "20 0 2 0 1234", 1)))); err != nil || p.State != StateOther {
@@ -185,6 +201,31 @@ func FuzzProcargs(f *testing.F) {
 	})
 }
 
+func TestStatus(t *testing.T) {
+	for text, want := range map[string][2]uint32{
+		"Name:\tx\nState:\tS (sleeping)\nUid:\t501\t0\t501\t501\nGid:\t20\t20\t20\t20\n": {501, 0},
+		"Name:\tx\\nUid:\t5\t5\t5\t5\nUid:\t0\t4294967294\t1\t1\n":                       {0, 1<<32 - 2},
+	} {
+		if real, uid, err := parseStatus([]byte(text)); err != nil || [2]uint32{real, uid} != want {
+			t.Errorf("%q: %d, %d, %v", text, real, uid, err)
+		}
+	}
+	for _, bad := range []string{"", "Uid:\t1\t1\n", "x\nUid:\t1\n", "x\nUid:\t1\t1", "x\nUid:\ta\tb\n", "x\nUid:\t-1\t1\n", "x\nUid:\t1\t4294967296\n"} {
+		if real, uid, err := parseStatus([]byte(bad)); err == nil {
+			t.Errorf("%q: %d, %d", bad, real, uid)
+		}
+	}
+}
+
+func FuzzStatus(f *testing.F) {
+	f.Add([]byte("Name:\tx\nUid:\t501\t0\t501\t501\nGid:\t20\t20\t20\t20\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if real, uid, err := parseStatus(b); err == nil && !bytes.Contains(b, []byte("Uid:")) {
+			t.Errorf("%d, %d of %q", real, uid, b)
+		}
+	})
+}
+
 func FuzzStat(f *testing.F) {
 	f.Add([]byte("42 (a) b) S 7 41 41 34816 41 4194304 1 2 3 4 5 6 7 8 20 0 1 0 1234 5 6\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -206,7 +247,10 @@ const standInVar = "HERMES_GW_TEST_STAND_IN"
 // becomes are other things that the test binary can be.
 var becomes = map[string]func(){}
 
+var runTests func() int // TestMain's m.Run
+
 func TestMain(m *testing.M) {
+	runTests = m.Run
 	switch how := os.Getenv(standInVar); {
 	case how == "":
 		os.Exit(m.Run())
@@ -285,7 +329,7 @@ func TestTable(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 	}
-	if err := table.Read(t.Context(), 54321); err != nil || len(table.Rows()) != 0 {
+	if err := table.Read(t.Context(), 54321); err == nil || !strings.Contains(err.Error(), "no process of user 54321") || len(table.Rows()) != 0 {
 		t.Errorf("%d rows, %v", len(table.Rows()), err)
 	}
 
@@ -374,14 +418,15 @@ func TestSysctlCalls(t *testing.T) {
 		if i%50 == 0 {
 			comm = "python3.12"
 		}
-		f.table = append(f.table, kinfo(Process{Identity: Identity{PID: 100 + i, Start: 5}, Parent: 1, Group: 100 + i, UID: 501}, 2, comm)...)
+		f.table = append(f.table, kinfo(Process{Identity: Identity{PID: 100 + i, Start: 5}, Parent: 1, Group: 100 + i, UID: 501, RealUID: 501}, 2, comm)...)
 	}
 	var table Table
 	sys := f.load()
-	if err := table.readKinfo(sys, 501); err != nil || len(table.Rows()) != 500 || f.tables != 1 {
+	table.all = true
+	if err := table.readKinfo(sys, -1); err != nil || len(table.Rows()) != 500 || f.tables != 1 {
 		t.Fatalf("%d rows, %d calls, %v", len(table.Rows()), f.tables, err)
 	}
-	plan, err := newPlan(t.Context(), &table, Options{UID: 501, Self: 101}, func(p *Process) ([]string, error) { return table.readProcargs(sys, p.PID) })
+	plan, err := newPlan(t.Context(), &table, &rules{501, Options{Self: 101}}, func(p *Process) ([]string, error) { return table.readProcargs(sys, p.PID) })
 	if err != nil || len(plan.Signal) != 0 || f.perArgs != 10 || f.tables != 1 {
 		t.Errorf("%d calls for arguments, %d for the table, %v, %v", f.perArgs, f.tables, plan, err)
 	}
@@ -398,7 +443,7 @@ func TestSysctlCalls(t *testing.T) {
 		t.Errorf("%d calls, %v", f.tables, err)
 	}
 	// A scan that fails is an error, never an empty list.
-	for _, f := range []*fakeSysctl{{errno: syscall.EPERM}, {errno: syscall.ENOMEM}, {}, {table: make([]byte, 100)}} {
+	for _, f := range []*fakeSysctl{{errno: syscall.EPERM}, {errno: syscall.ENOMEM}, {table: make([]byte, 100)}} {
 		var table Table
 		if err := table.readKinfo(f.load(), -1); err == nil || len(table.Rows()) != 0 {
 			t.Errorf("%+v: %d rows, %v", f, len(table.Rows()), err)

@@ -2,7 +2,8 @@
 // by event and signals them without hitting a stranger.
 //
 // A pid alone names a process only until it is reused; every promise here is made
-// about an [Identity]. Linux and macOS are served.
+// about an [Identity]. Linux and macOS are served; elsewhere it builds, and every error
+// wraps [errors.ErrUnsupported].
 package proc
 
 import (

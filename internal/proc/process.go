@@ -7,8 +7,6 @@ import (
 	"os"
 	"sync"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // Process is a process that is held on to: what it waits for and signals is that
@@ -124,7 +122,7 @@ func (p *Process) SignalIf(sig syscall.Signal, check func() error) error {
 		return goneError(p.id.PID)
 	}
 	if err != nil {
-		return fmt.Errorf("send %s to process %d: %w", unix.SignalName(sig), p.id.PID, err)
+		return fmt.Errorf("send %s to process %d: %w", signalName(sig), p.id.PID, err)
 	}
 	return nil
 }
@@ -150,30 +148,4 @@ func (p *Process) Close() error {
 		close(p.done)
 	}
 	return p.h.release()
-}
-
-// sameProcess returns an error that wraps ErrGone unless the process of that
-// identity is alive.
-func sameProcess(id Identity) error {
-	now, err := Read(id.PID)
-	if err != nil {
-		return err
-	}
-	if now != id {
-		return goneError(id.PID)
-	}
-	return nil
-}
-
-// checkedKill is kill(2) right after a look at the identity.
-func checkedKill(id Identity, sig syscall.Signal) error {
-	if err := sameProcess(id); err != nil {
-		return err
-	}
-	if err := syscall.Kill(id.PID, sig); err == syscall.ESRCH {
-		return ErrGone
-	} else if err != nil {
-		return err
-	}
-	return nil
 }
