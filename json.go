@@ -62,10 +62,16 @@ func (r *Result) Document() ResultDocument {
 		Inside: r.Inside, Method: r.Method, Phases: phasesOf(r.Phases), CodeBefore: r.CodeBefore, CodeAfter: r.CodeAfter,
 		Warnings: some(r.Warnings), Log: r.Log, Error: Explain(r.Err),
 	}
-	for _, w := range r.Work {
-		d.Work = append(d.Work, WorkDocument{w.Kind, w.Elapsed.Round(time.Second).Seconds()})
-	}
+	d.Work = WorkDocuments(r.Work)
 	return d
+}
+
+// WorkDocuments are pieces of work as JSON has them.
+func WorkDocuments(work []Work) (list []WorkDocument) {
+	for _, w := range work {
+		list = append(list, WorkDocument{w.Kind, w.Elapsed.Round(time.Second).Seconds()})
+	}
+	return list
 }
 
 // MarshalJSON writes Document.

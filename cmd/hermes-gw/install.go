@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -38,9 +37,9 @@ func (c *command) install(uid int) (hermesgw.Install, error) {
 	switch {
 	case err == nil:
 		w.AccountHome = home
-	case c.opts.all || len(c.args) == 0:
-		return hermesgw.Install{}, fmt.Errorf("the home folder of user %d is not known: %w", uid, err)
-	default: // a job that is named is found without it
+	case c.verb.name == "restart" && len(c.args) == 0 && w.HermesHome == "":
+		return hermesgw.Install{}, usage("Name the job, or set "+envHome+".", "the home folder of user %d is not known: %v", uid, err)
+	default: // what is named, or loaded, is found without it
 		w.AccountHome = noHome
 	}
 	in, err := hermesgw.Locate(w)
