@@ -84,7 +84,7 @@ func (h *Hermes) Discover(ctx context.Context) (Fleet, error) {
 		all.Go(func() { h.ask(ctx, g) })
 	}
 	all.Wait()
-	served(found)
+	h.served(found)
 	for _, g := range found {
 		switch {
 		case g.Foreign != "" || g.Profile == "" && g.Home == "":
@@ -272,15 +272,22 @@ func (h *Hermes) ask(ctx context.Context, g *Gateway) {
 	}
 }
 
-// served marks the profiles that have no job of their own and that another gateway serves.
-func served(found []*Gateway) {
+// served marks the profiles that have no job of their own and that another gateway serves: by what
+// that gateway says, or by what Hermes noted of the one that serves several.
+func (h *Hermes) served(found []*Gateway) {
 	by := map[string]string{}
+	host, err := hostGateway(h.in, dirs{GatewayLockDir: h.o.GatewayLockDir, StateHome: h.o.StateHome})
 	for _, g := range found {
-		if g.Runtime != nil && g.Job.PID > 0 {
-			for _, profile := range g.Runtime.Served {
-				if profile != g.Profile {
-					by[profile] = g.Label
-				}
+		profiles := []string{}
+		if g.Runtime != nil {
+			profiles = g.Runtime.Served
+		}
+		if err == nil && !g.Process.IsZero() && host.names(g.Process) {
+			profiles = slices.Concat(profiles, host.Profiles)
+		}
+		for _, profile := range profiles {
+			if profile != g.Profile {
+				by[profile] = g.Label
 			}
 		}
 	}

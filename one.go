@@ -282,6 +282,9 @@ func (r *run) bootstrap(ctx context.Context, i *item, res *Result) {
 	around := r.h.o.Around
 	around.UID = r.h.in.UID
 	r.changing()
+	sent := time.Now()
+	res.Phases.Resolve = time.Since(r.start)
+	defer func() { res.Phases.Request = time.Since(sent) }()
 	var done launchd.StartResult
 	var err error
 	for _, d := range launchd.Places(around) {
@@ -294,7 +297,7 @@ func (r *run) bootstrap(ctx context.Context, i *item, res *Result) {
 	res.Outcome, res.Err, res.New = done.Outcome, err, done.PID
 	res.Warnings = append(res.Warnings, done.Warnings...)
 	if err == nil {
-		res.Phases.NewSpawn = time.Since(r.start)
+		res.Phases.NewSpawn = time.Since(sent)
 		res.Method = MethodBootstrap
 	}
 }

@@ -87,8 +87,9 @@ func (h *Hermes) choose(ctx context.Context, s Selection) (items []*item, fleet 
 
 func (h *Hermes) ofProfile(name string) *item {
 	p, err := h.in.Profile(name)
-	i := &item{Gateway: Gateway{Label: p.Label, Profile: p.Name, Home: p.Home}, asked: name, gateway: true, ours: true}
+	i := &item{Gateway: Gateway{Label: p.Label, Target: launchd.Target{Label: p.Label}, Profile: p.Name, Home: p.Home}, asked: p.Label, gateway: true, ours: true}
 	if err != nil { // no such profile is no such job
+		i.asked = name
 		i.refuse(launchd.OutcomeNotLoaded, err)
 	}
 	return i
@@ -239,4 +240,24 @@ func (e *ForeignError) Error() string {
 // Remedy says in one sentence what to do.
 func (e *ForeignError) Remedy() string {
 	return fmt.Sprintf("If it is the one you mean, set HERMES_HOME to %s.", e.Home)
+}
+
+// Find finds the selected jobs, as Restart would, and what is known of them. What keeps one from
+// being found or looked at is its Problem.
+func (h *Hermes) Find(ctx context.Context, s Selection) ([]Gateway, error) {
+	items, _, err := h.choose(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	var list []Gateway
+	for _, i := range items {
+		if i.refusal != nil {
+			i.Problem = i.refusal
+		}
+		if i.Plist == "" && !i.gateway && i.Loaded() {
+			h.readPlist(&i.Gateway)
+		}
+		list = append(list, i.Gateway)
+	}
+	return list, nil
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	hermesgw "github.com/hermes-gw/hermes-gw"
 )
@@ -105,7 +106,7 @@ func (r *gatewayResult) MarshalJSON() ([]byte, error) {
 		Error    *problem `json:"error,omitempty"`
 	}{
 		Target: r.subject(), Label: r.Label, Profile: r.Profile, Home: r.Home, State: r.state(), PID: pid(j.PID), Gateway: pid(r.Process.PID),
-		Tree: pidsOf(r.Tree), Age: r.Age().Seconds(), Type: j.Type, Path: r.Plist, Program: j.Program, Runs: j.Runs, LastExit: j.LastExit.String(),
+		Tree: pidsOf(r.Tree), Age: r.Age().Round(time.Millisecond).Seconds(), Type: j.Type, Path: r.Plist, Program: j.Program, Runs: j.Runs, LastExit: j.LastExit.String(),
 		Disabled: j.Disabled, Stale: r.Stale, Foreign: r.Foreign, ServedBy: r.ServedBy, Locked: r.Locked, Warnings: list(r.warnings()), Error: r.trouble(),
 	}
 	if t := r.Runtime; t != nil {

@@ -13,6 +13,9 @@ import (
 const (
 	envHome  = "HERMES_HOME"         // Hermes' own: which installation, and which profile if none is named
 	envState = "HERMES_GW_STATE_DIR" // where locks and notes lie, instead of in the account's home
+
+	envGatewayLocks = "HERMES_GATEWAY_LOCK_DIR" // Hermes' own: where it notes which gateway serves several profiles
+	envStateHome    = "XDG_STATE_HOME"          // likewise
 )
 
 // hermes is the installation of a user, as seen through the launchd of this run.
@@ -21,7 +24,10 @@ func (c *command) hermes(uid int) (*hermesgw.Hermes, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := hermesgw.Options{Command: c.invocation(), Address: c.address(), Around: c.surroundings(uid), StateDir: c.lockDir(uid)}
+	o := hermesgw.Options{
+		Command: c.invocation(), Address: c.address(), Around: c.surroundings(uid), StateDir: c.lockDir(uid),
+		GatewayLockDir: c.env.getenv(envGatewayLocks), StateHome: c.env.getenv(envStateHome),
+	}
 	// Without it a launchd that refuses a restart has no last resort, which is seldom needed.
 	if reload, err := c.reloadFor(uid); err == nil {
 		o.Reload = reload

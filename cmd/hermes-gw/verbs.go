@@ -145,6 +145,35 @@ could not be asked. Arguments that look like secrets are not shown. It only asks
 			run:   runPS,
 		},
 		{
+			name: "logs", args: "[TARGET|LABEL]", min: 0, max: 1,
+			summary: "show the last lines that a gateway or another job wrote",
+			examples: []example{
+				{"hermes-gw logs", "of the gateway of HERMES_HOME, or of the default profile"},
+				{"hermes-gw logs -p work -f", "and go on with what it writes"},
+				{"hermes-gw logs org.example.agent -n 100", "of any job whose property list names files"},
+			},
+			text: `Of a gateway these are logs/gateway.log and logs/gateway.error.log in its home; of
+another job the files that its property list names. Control characters are
+escaped, and what looks like a secret is ***.`,
+			flags: []string{flagProfile, flagLines, flagFollow, flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
+			run:   runLogs,
+		},
+		{
+			name: "doctor", max: 0,
+			summary: "find what is wrong with the gateways, and the command that mends it",
+			examples: []example{
+				{"hermes-gw doctor", "one entry for each thing that is wrong"},
+				{"hermes-gw doctor --json", "for a program"},
+			},
+			text: `It looks for gateways that are not loaded, disabled, in the wrong domain or in two,
+not as their property list says by now, parked, throttled or flapping, for a second
+gateway of the same home, for logs that cannot be written or read, for programs that
+were replaced, and for what lint calls an error. The word in brackets names the
+finding. It only asks. The exit code is 1 if something is wrong.`,
+			flags: []string{flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
+			run:   runDoctor,
+		},
+		{
 			name: "lint", args: "FILE...", min: 0, max: -1,
 			summary: "find what launchd would refuse or ignore in a property list",
 			examples: []example{
