@@ -86,7 +86,12 @@ func (r *run) one(ctx context.Context, i *item, res *Result, sending func()) {
 			*res = before
 		}
 	}
+	stop := func() {}
+	if o.Graceful != nil {
+		stop = r.tellWork(ctx, i)
+	}
 	done, err := r.h.client.Restart(ctx, i.Target, o)
+	stop()
 	res.take(done, err)
 	res.Phases.Request = since(time.Now())
 	if at, ok := exit(err == nil); ok {

@@ -53,7 +53,8 @@ type RestartOptions struct {
 	// before the first signal of the sweep: from then on the work goes on, whatever becomes of
 	// the caller's terminal. It may be called concurrently.
 	Changing func()
-	// OnEvent, if set, is told each step: those of one job in order, never concurrently.
+	// OnEvent, if set, is told each step: those of one job in order, never concurrently. Events
+	// without a Target are the sweep's.
 	OnEvent func(launchd.Event)
 	// Sending, if set, is called before the request that may end the caller, because it runs
 	// inside that job: with the whole report, in which that job is requested. Everything

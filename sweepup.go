@@ -30,7 +30,7 @@ func (s *Sweep) Left() int { return sweep.Report{Results: s.Results}.Left() }
 // job of the same home. It comes after the restarts.
 func (r *run) sweepUp(ctx context.Context) {
 	r.sweep = &Sweep{}
-	plan, err := r.h.strays(ctx, r.fleet)
+	plan, err := r.h.strays(ctx, r.takesOver)
 	if err != nil {
 		r.sweep.Err = fmt.Errorf("look for gateways that launchd does not manage: nothing was signalled: %w", err)
 		return
@@ -51,12 +51,36 @@ func (r *run) sweepUp(ctx context.Context) {
 	r.sweep.Results, r.sweep.Err = report.Results, err
 }
 
+// takesOver reports whether a job of launchd's runs for the home, or is started for it again and
+// again. Without one, the home would be left without a gateway.
+func (r *run) takesOver(home string) bool {
+	for n, i := range r.items {
+		if i.Home != home {
+			continue
+		}
+		switch o := r.results[n].Outcome; o {
+		case launchd.OutcomeNotReady, launchd.OutcomeFlapping, launchd.OutcomeThrottled, launchd.OutcomeRequested:
+			return true
+		case "": // the caller runs in it, and it is restarted last
+			return i.inside
+		default:
+			return o.OK()
+		}
+	}
+	return false
+}
+
+// isLoaded is takesOver where nothing was restarted.
+func (f *Fleet) isLoaded(home string) bool {
+	return slices.ContainsFunc(f.Gateways, func(g Gateway) bool { return g.Loaded() && g.Home == home })
+}
+
 // strays plans a sweep: the processes that are a gateway of this installation by their
-// arguments and belong to no job.
-func (h *Hermes) strays(ctx context.Context, fleet *Fleet) (sweep.Plan, error) {
+// arguments and belong to no job, if a job takes their place.
+func (h *Hermes) strays(ctx context.Context, takesOver func(home string) bool) (sweep.Plan, error) {
 	return sweep.Survey(ctx, h.in.UID, h.managed, sweep.Options{
 		Others: true,
-		Spare:  func(p sweep.Planned) string { return h.spare(fleet, p) },
+		Spare:  func(p sweep.Planned) string { return h.spare(takesOver, p) },
 	})
 }
 
@@ -92,7 +116,7 @@ func (h *Hermes) managed(ctx context.Context) (jobs []sweep.Managed, err error) 
 }
 
 // spare tells why a gateway that nobody manages is left alone all the same.
-func (h *Hermes) spare(fleet *Fleet, p sweep.Planned) (reason string) {
+func (h *Hermes) spare(takesOver func(home string) bool, p sweep.Planned) (reason string) {
 	home, proven := h.homeOf(p)
 	switch {
 	case home == "":
@@ -102,8 +126,7 @@ func (h *Hermes) spare(fleet *Fleet, p sweep.Planned) (reason string) {
 	case !proven && h.in.Root != h.in.Native:
 		return "it is not known to belong to the installation in " + h.in.Root
 	}
-	// Without a job that takes over, the home would be left without a gateway.
-	if !slices.ContainsFunc(fleet.Gateways, func(g Gateway) bool { return g.Loaded() && g.Home == home }) {
+	if !takesOver(home) {
 		return "no job of launchd's would take its place"
 	}
 	return ""

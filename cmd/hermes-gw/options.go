@@ -35,6 +35,7 @@ type options struct {
 	bootstrap  bool
 	dryRun     bool
 	force      bool
+	verbose    bool
 
 	// Of logs.
 	follow bool
@@ -145,6 +146,7 @@ const (
 	flagBootstrap  = "bootstrap"
 	flagDryRun     = "dry-run"
 	flagForce      = "force"
+	flagVerbose    = "verbose"
 
 	flagFollow = "follow"
 	flagLines  = "lines"
@@ -188,6 +190,8 @@ func (o *options) bind(set *pflag.FlagSet, names ...string) {
 			set.BoolVar(&o.dryRun, name, o.dryRun, "say what would be sent, signalled and spared, and do nothing")
 		case flagForce:
 			set.BoolVar(&o.force, name, o.force, "restart it although it was restarted 3 times in the last minute")
+		case flagVerbose:
+			set.BoolVarP(&o.verbose, name, "v", o.verbose, "print each step to stderr, also where no person reads")
 		case flagFollow:
 			set.BoolVarP(&o.follow, name, "f", o.follow, "go on with what is written from now on, until interrupted")
 		case flagLines:

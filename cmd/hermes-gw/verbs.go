@@ -56,7 +56,7 @@ still at work in the end is left alone, unless --force-after is given. One whose
 event loop is stuck is not asked.
 
 ` + targetText,
-			flags: []string{flagProfile, flagAll, flagGraceful, flagForceAfter, flagWait, flagBootstrap, flagDryRun, flagForce,
+			flags: []string{flagProfile, flagAll, flagGraceful, flagForceAfter, flagWait, flagBootstrap, flagDryRun, flagForce, flagVerbose,
 				flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
 			run: runRestart,
 		},
@@ -127,7 +127,7 @@ touched. A list that launchd refuses all the same is given up for the old one.
 The worker keeps its notes in ~/Library/Application Support/hermes-gw.
 
 ` + targetText,
-			flags: []string{flagPlist, flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
+			flags: []string{flagPlist, flagVerbose, flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
 			run:   runReload,
 		},
 		{
