@@ -35,6 +35,7 @@ func becomeProgram() error {
 	case "reload":
 		os.Exit(reloadAs(os.Args[1], os.Args[2], os.Args[3], os.Args[4]))
 	case "waiting": // as a process that merely is there
+		waitAbove()
 		if path := os.Getenv("HERMES_GW_TEST_STARTED"); path != "" {
 			os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600)
 			time.Sleep(time.Hour)
