@@ -48,7 +48,7 @@ func (h *Hermes) Diagnose(ctx context.Context) ([]Finding, Fleet, error) {
 		d.foreign(&fleet.Others[i])
 	}
 	d.shared(fleet.Gateways)
-	plan, err := h.strays(ctx, fleet.isLoaded)
+	plan, err := h.strays(ctx, fleet.isLoaded, sweep.Options{})
 	if err != nil {
 		fleet.Warnings = append(fleet.Warnings, fmt.Sprintf("Gateways that launchd does not manage are not known: %v.", err))
 	}

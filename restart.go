@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/launchd"
+	"github.com/hermes-gw/hermes-gw/sweep"
 	"github.com/hermes-gw/hermes-gw/xpc"
 )
 
@@ -93,7 +94,10 @@ type run struct {
 	items    []*item
 	fleet    *Fleet // with Selection.All
 	results  []*Result
-	sweep    *Sweep
+	since    int64           // on the clock of sweep.Now, before the first look at the jobs
+	before   []sweep.Managed // jobs' processes as they were then
+	unlisted error           // why they are not known
+	swept    *Sweep
 	warnings []string
 	emit     sync.Mutex
 }
@@ -114,6 +118,10 @@ const askFor = 10 * time.Second
 
 // prepare finds out everything that can be wrong.
 func (r *run) prepare(ctx context.Context) error {
+	if r.o.Select.All {
+		r.since = sweep.Now()
+		r.before, r.unlisted = r.h.managed(ctx)
+	}
 	items, fleet, err := r.h.choose(ctx, r.o.Select)
 	if err != nil {
 		return err
@@ -187,7 +195,7 @@ func (r *run) all(ctx context.Context) {
 
 // report is what is known so far.
 func (r *run) report() Report {
-	report := Report{Sweep: r.sweep, Warnings: r.warnings}
+	report := Report{Sweep: r.swept, Warnings: r.warnings}
 	for _, one := range r.results {
 		report.Results = append(report.Results, *one)
 	}
