@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hermes-gw/hermes-gw/internal/privatedir"
 	"github.com/hermes-gw/hermes-gw/xpc"
 )
 
@@ -172,7 +173,7 @@ func (r *reload) begin(ctx context.Context) (unlock func(), err error) {
 	if uid, ok := r.t.Domain.user(); ok {
 		r.owner = uid
 	}
-	if err := secureFolder(r.o.StateDir, r.owner); err != nil {
+	if err := privatedir.Make(r.o.StateDir, r.owner); err != nil {
 		return nil, fmt.Errorf("reload %s: %w", r.t, err)
 	}
 	r.files = filesOf(r.o.StateDir, r.t)

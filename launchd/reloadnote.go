@@ -77,38 +77,6 @@ func (f reloadFiles) worker(t Target) Target {
 	return Target{Domain: t.Domain, Label: reloadPrefix + f.name}
 }
 
-// secureFolder makes dir, for its owner only, or checks that it is so already: whoever can write
-// there could have any program run as that user.
-func secureFolder(dir string, owner int) error {
-	if !filepath.IsAbs(dir) {
-		return fmt.Errorf("state folder %q: the path must be absolute", dir)
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return fmt.Errorf("state folder: %w", err)
-	}
-	err := os.Mkdir(dir, 0o700)
-	if err == nil && os.Geteuid() != owner {
-		err = os.Lchown(dir, owner, -1)
-	}
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("state folder: %w", err)
-	}
-	info, err := os.Lstat(dir)
-	if err != nil {
-		return fmt.Errorf("state folder: %w", err)
-	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	switch {
-	case !info.IsDir():
-		return fmt.Errorf("state folder %s: it is not a folder", dir)
-	case info.Mode().Perm()&0o077 != 0:
-		return fmt.Errorf("state folder %s: others can reach it (mode %04o): chmod 0700 it", dir, info.Mode().Perm())
-	case !ok || int(stat.Uid) != owner:
-		return fmt.Errorf("state folder %s: it belongs to another user", dir)
-	}
-	return nil
-}
-
 // readNote reads a note, or a result. The file must be the user's own or root's.
 func readNote(path string) (reloadNote, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
