@@ -1,0 +1,32 @@
+package probe
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/hermes-gw/hermes-gw/launchd"
+)
+
+// The test binary is also what throwaway jobs and the workers of reloads run.
+const (
+	jobArg    = "probe-job"
+	workerArg = "reload-worker"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case jobArg:
+			os.Exit(JobMain(os.Args[2:]))
+		case workerArg:
+			if err := launchd.ReloadWorker(context.Background(), os.Args[2:]); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			os.Exit(0)
+		}
+	}
+	os.Exit(m.Run())
+}
