@@ -15,6 +15,13 @@ import (
 // quick bounds a request that is answered at once or never.
 const quick = 3 * time.Second
 
+func (p *prober) quick() time.Duration {
+	if p.o.quick > 0 {
+		return p.o.quick
+	}
+	return quick
+}
+
 // send sends a request and records its bare answer.
 func (p *prober) send(ctx context.Context, asked string, routine uint64, msg xpc.Dict) (xpc.Dict, error) {
 	start := time.Now()
@@ -25,7 +32,7 @@ func (p *prober) send(ctx context.Context, asked string, routine uint64, msg xpc
 
 // sendQuick is send for a request that must not hold up the others.
 func (p *prober) sendQuick(ctx context.Context, asked string, routine uint64, msg xpc.Dict) (xpc.Dict, error) {
-	ctx, cancel := context.WithTimeout(ctx, quick)
+	ctx, cancel := context.WithTimeout(ctx, p.quick())
 	defer cancel()
 	return p.send(ctx, asked, routine, msg)
 }

@@ -64,7 +64,7 @@ func (p *prober) entitlement(ctx context.Context) (string, error) {
 		verdict = "Yes, for " + strings.Join(demanded, ", ") + "; not for " + orNone(answered) + "."
 	}
 	if len(silent) > 0 {
-		verdict += fmt.Sprintf(" No answer within %v: %s.", quick, strings.Join(silent, ", "))
+		verdict += fmt.Sprintf(" No answer within %v: %s.", p.quick(), strings.Join(silent, ", "))
 	}
 	if p.o.UID == 0 {
 		verdict += " The caller is root: an ordinary user may be answered otherwise."

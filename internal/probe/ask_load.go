@@ -211,19 +211,28 @@ func (p *prober) constraint(ctx context.Context) (string, error) {
 	}
 	starting, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	now, err := j.await(starting, pid)
-	if err == nil && now != pid {
+	var last launchd.Exit
+	runs := false
+	until(starting, func() (bool, error) {
+		if now := j.running(); now != pid {
+			runs = now != 0
+			return runs, nil
+		}
+		text, err := p.client.Print(ctx, j.target)
+		if err != nil {
+			return false, nil // then the time decides
+		}
+		parsed, err := launchd.ParsePrint(text)
+		last = parsed.LastExit
+		// Nothing revives it: without KeepAlive one process is all that there will be.
+		return err == nil && !parsed.Running() && parsed.Runs != nil && *parsed.Runs > 1 && parsed.State == launchd.StateNotRunning, nil
+	})
+	if runs {
 		return "Not when the new file has the same code: the job runs." + rest, nil
 	}
 	if ctx.Err() != nil {
 		return "", ctx.Err()
 	}
-	how := "launchd does not tell how it ended"
-	if text, err := p.client.Print(ctx, j.target); err == nil {
-		if parsed, err := launchd.ParsePrint(text); err == nil {
-			how = "its last process ended with: " + parsed.LastExit.String()
-			p.see("last exit", "%s", parsed.LastExit)
-		}
-	}
-	return "Yes, even by the same code in another file: the job does not start; " + how + "." + rest, nil
+	p.see("last exit", "%s", last)
+	return fmt.Sprintf("Yes, even by the same code in another file: the job does not start; its last process ended with: %s.", last) + rest, nil
 }

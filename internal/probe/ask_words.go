@@ -77,7 +77,7 @@ func (p *prober) listTypes(ctx context.Context) (string, error) {
 // countQuick lists a whole domain, and records no more than how many jobs there are: they
 // are the user's own affair.
 func (p *prober) countQuick(ctx context.Context, asked string, msg xpc.Dict) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, quick)
+	ctx, cancel := context.WithTimeout(ctx, p.quick())
 	defer cancel()
 	reply, err := p.fence.Call(ctx, routineList, msg)
 	services, ok := reply.Dict("services")

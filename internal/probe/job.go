@@ -220,22 +220,27 @@ func (p *prober) drop(ctx context.Context) {
 	p.jobs = left
 }
 
-// unload unloads a throwaway job and waits until launchd does not know it any more.
+// unload unloads a throwaway job and waits until launchd does not know it any more. A
+// request whose answer did not come is sent again: nobody else has a job of that label.
 func (p *prober) unload(ctx context.Context, t launchd.Target) error {
-	err := p.client.Bootout(ctx, t)
-	if errors.Is(err, launchd.ErrNotLoaded) || errors.Is(err, launchd.ErrNoDomain) {
-		return nil
-	}
-	refused := err != nil && !errors.Is(err, launchd.ErrStopping)
+	sent := false
 	return until(ctx, func() (bool, error) {
-		loaded, known := p.loaded(ctx, t)
-		switch {
-		case known && !loaded:
-			return true, nil
-		case refused && ctx.Err() == nil: // it stays
-			return false, err
+		var refusal error
+		if !sent {
+			err := p.client.Bootout(ctx, t)
+			if errors.Is(err, launchd.ErrNotLoaded) || errors.Is(err, launchd.ErrNoDomain) {
+				return true, nil
+			}
+			_, refused := codeOf(err)
+			if refused && !errors.Is(err, launchd.ErrStopping) {
+				refusal = err
+			}
+			sent = err == nil || refused
 		}
-		return false, nil
+		if loaded, known := p.loaded(ctx, t); known && !loaded {
+			return true, nil
+		}
+		return false, refusal
 	})
 }
 

@@ -38,7 +38,8 @@ type Options struct {
 	Sudo, SSH bool
 	Secrets   []Secret // what the report must not hold; file names of the probe's own are known
 
-	questions []question // nil: all
+	questions []question    // nil: all
+	quick     time.Duration // 0: the constant
 }
 
 // Bounds of a probe.

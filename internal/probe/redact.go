@@ -67,7 +67,8 @@ func withoutEnvironment(text string) string {
 		case line == inside:
 			inside = ""
 		case inside != "":
-			if name, _, ok := strings.Cut(trimmed, " => "); ok && isVariable(name) {
+			name, _, ok := strings.Cut(trimmed, " => ")
+			if ok && isVariable(name) && indent+"}" == "\t"+inside {
 				lines[i] = indent + name + " => (not shown)"
 			} else if trimmed != "" { // the rest of a value with a line break in it
 				lines[i] = indent + "(not shown)"
