@@ -20,6 +20,8 @@ func TestMain(m *testing.M) {
 		switch os.Args[1] {
 		case jobArg:
 			os.Exit(JobMain(os.Args[2:]))
+		case liveArg:
+			os.Exit(liveJob(os.Args[2:]))
 		case workerArg:
 			if err := launchd.ReloadWorker(context.Background(), os.Args[2:]); err != nil {
 				fmt.Fprintln(os.Stderr, err)

@@ -28,15 +28,7 @@ type bed struct {
 func newBed(t *testing.T, options ...launchdtest.Option) *bed {
 	t.Helper()
 	l := launchdtest.Start(t, options...)
-	var transport xpc.Transport
-	c, err := launchd.Open(t.Context(), launchd.Options{Address: l.Address(), Wrap: func(to xpc.Transport) xpc.Transport {
-		transport = to
-		return to
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
+	transport := dial(t, l)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
