@@ -20,6 +20,7 @@ type environment struct {
 	consoleOwner func() (uid int, err error)   // who is logged in at the screen
 	buildVersion func() string
 	signals      func() <-chan os.Signal
+	hangups      func() <-chan os.Signal
 	ignoreHangup func()
 	exit         func(code int)
 }
@@ -33,6 +34,7 @@ func systemEnv() environment {
 		consoleOwner: consoleOwner,
 		buildVersion: buildVersion,
 		signals:      listen,
+		hangups:      listenHangup,
 		ignoreHangup: ignoreHangup,
 		exit:         os.Exit,
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/hermes-gw/hermes-gw/internal/probe"
 	"github.com/hermes-gw/hermes-gw/internal/xpcwire"
 	"github.com/hermes-gw/hermes-gw/launchd"
 	"github.com/hermes-gw/hermes-gw/xpc"
@@ -66,6 +67,7 @@ func problemCode(err error) string {
 		{launchd.ErrProtected, "protected"},
 		{launchd.ErrNotEntitled, "not-entitled"},
 		{launchd.ErrReloading, "busy"},
+		{probe.ErrBusy, "busy"},
 		{errInterrupted, codeInterrupted},
 		{context.Canceled, codeInterrupted},
 		{context.DeadlineExceeded, codeTimeout},
@@ -132,6 +134,9 @@ func remedy(err error, code string) string {
 	case codeUnknown:
 		return "Look with hermes-gw status."
 	case "busy":
+		if errors.Is(err, probe.ErrBusy) {
+			return "Wait for its end."
+		}
 		return "Wait for it, and look with hermes-gw status."
 	case codeInterrupted:
 		if unknown(err) {

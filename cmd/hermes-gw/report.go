@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/hermes-gw/hermes-gw/internal/probe"
 )
 
 // schemaVersion is the "version" of the JSON output. Fields may be added; a change
@@ -27,6 +29,8 @@ type fields struct {
 	Release string `json:"release,omitempty"`
 	Help    string `json:"help,omitempty"`
 	Note    string `json:"note,omitempty"`
+
+	Probe *probe.Report `json:"probe,omitempty"`
 }
 
 // result is what became of one job. It marshals to its JSON object.

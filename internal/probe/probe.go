@@ -172,12 +172,16 @@ func (p *prober) settle(ctx context.Context) error {
 				p.domain = d
 				return nil
 			}
-			if last = err; err == xpc.NoSuchDomain || err == xpc.DomainUnsupported || ctx.Err() != nil {
+			last = err
+			if code, refused := codeOf(err); refused {
+				last = &launchd.Error{Op: "probe", Target: d.String(), Code: code}
+			}
+			if errors.Is(last, launchd.ErrNoDomain) || ctx.Err() != nil {
 				break
 			}
 		}
 	}
-	return fmt.Errorf("there is no domain for throwaway jobs: %w", last)
+	return fmt.Errorf("find a domain for throwaway jobs: %w", last)
 }
 
 func newLabel() string {
