@@ -58,12 +58,14 @@ func TestLive(t *testing.T) {
 }
 
 func TestLiveStepsEmbedded(t *testing.T) {
+	t.Parallel()
 	l := launchdtest.Start(t, launchdtest.TimeScale(0.1))
 	live(t, dial(t, l), l.Address())
 }
 
 // A launchd that demands an entitlement for 702: all restarts are done by signal.
 func TestLiveStepsDenied(t *testing.T) {
+	t.Parallel()
 	l := launchdtest.Start(t, launchdtest.TimeScale(0.1), launchdtest.Deny(routineKickstart))
 	live(t, dial(t, l), l.Address())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"syscall"
 	"testing"
 
 	"github.com/hermes-gw/hermes-gw/launchd"
@@ -17,17 +18,18 @@ const (
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
+		// os.Exit takes a second where the race detector is linked in.
 		switch os.Args[1] {
 		case jobArg:
-			os.Exit(JobMain(os.Args[2:]))
+			syscall.Exit(JobMain(os.Args[2:]))
 		case liveArg:
-			os.Exit(liveJob(os.Args[2:]))
+			syscall.Exit(liveJob(os.Args[2:]))
 		case workerArg:
 			if err := launchd.ReloadWorker(context.Background(), os.Args[2:]); err != nil {
 				fmt.Fprintln(os.Stderr, err)
-				os.Exit(1)
+				syscall.Exit(1)
 			}
-			os.Exit(0)
+			syscall.Exit(0)
 		}
 	}
 	os.Exit(m.Run())

@@ -105,6 +105,7 @@ func (r *Report) verdict(t *testing.T, id string, status Status, words ...string
 // What the model does is what launchd-protocol.md says of launchd, and the report says it
 // back.
 func TestProbe(t *testing.T) {
+	t.Parallel()
 	b := newBed(t, launchdtest.TimeScale(0.25))
 	other := b.Job("other", "/bin/sleep", "1000") // somebody else's
 	pid, err := b.Client.Job(t.Context(), other)
@@ -150,6 +151,7 @@ func TestProbe(t *testing.T) {
 // A launchd that demands an entitlement: the report shows 144, and all that does not take
 // these requests still works.
 func TestProbeDenied(t *testing.T) {
+	t.Parallel()
 	denied := []uint64{702, 703, 711, 712, 713, 714, 811, 812, 813, 814}
 	b := newBed(t, launchdtest.TimeScale(0.25), launchdtest.Deny(denied...))
 	r := b.run(t.Context())
@@ -181,6 +183,7 @@ func TestProbeDenied(t *testing.T) {
 // Questions that hang take their time, and no more; the others are answered, and
 // everything is undone.
 func TestProbeHangs(t *testing.T) {
+	t.Parallel()
 	b := newBed(t, launchdtest.TimeScale(0.25), launchdtest.Faults(
 		launchdtest.Fault{Kind: launchdtest.Never, Routine: routineAttach},
 		launchdtest.Fault{Kind: launchdtest.Never, Routine: routineAttributes, Label: "", Times: 3},
@@ -217,6 +220,7 @@ func (b *bed) limit(id string, d time.Duration) {
 // However early a probe is interrupted, everything is undone, and what was asked until then
 // is told.
 func TestProbeInterrupted(t *testing.T) {
+	t.Parallel()
 	b := newBed(t, launchdtest.TimeScale(0.25))
 	for _, routine := range []uint64{routineBootstrap, routineKickstart, routineEnabled, routineBootout} {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -251,6 +255,7 @@ func (c before) Call(ctx context.Context, routine uint64, msg xpc.Dict) (xpc.Dic
 
 // What a killed probe left is removed by the next; what only looks like it is not.
 func TestProbeLeftovers(t *testing.T) {
+	t.Parallel()
 	b := newBed(t, launchdtest.TimeScale(0.25))
 	b.only()
 	folder := filepath.Join(b.o.StateDir, "probe")
@@ -308,6 +313,7 @@ func TestProbeLeftovers(t *testing.T) {
 
 // Two probes at once would take each other's jobs for leftovers.
 func TestProbeBusy(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	held, err := openFolder(b.o.StateDir, b.o.UID)
 	if err != nil {
@@ -323,6 +329,7 @@ func TestProbeBusy(t *testing.T) {
 
 // Nobody can say where the probe's jobs come from but its user.
 func TestProbeFolder(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	if err := os.Mkdir(b.o.StateDir, 0o755); err != nil {
 		t.Fatal(err)
@@ -338,6 +345,7 @@ func TestProbeFolder(t *testing.T) {
 
 // Without a graphical session the user domain serves, and its absence is asked about.
 func TestProbeNoGUI(t *testing.T) {
+	t.Parallel()
 	b := newBed(t, launchdtest.TimeScale(0.25), launchdtest.NoGUIError(xpc.NoSuchDomain))
 	b.only("no-session", "list-types", "print")
 	r := b.run(t.Context())
@@ -351,12 +359,14 @@ func TestProbeNoGUI(t *testing.T) {
 
 // A program that was replaced is killed where launchd pins it, and the report says so.
 func TestProbePinned(t *testing.T) {
+	t.Parallel()
 	b := newBed(t, launchdtest.TimeScale(0.25), launchdtest.PinCode())
 	b.only("constraint")
 	b.run(t.Context()).verdict(t, "constraint", Answered, "Yes, even by the same code in another file", "the job does not start")
 }
 
 func TestProbeSecrets(t *testing.T) {
+	t.Parallel()
 	b := newBed(t, launchdtest.TimeScale(0.25))
 	b.only("print", "attributes", "list-types", "bootstrap-twice")
 	if err := b.Client.Setenv(t.Context(), b.GUI(), "API_TOKEN", "hunter2\nBEGIN => KEY"); err != nil {
