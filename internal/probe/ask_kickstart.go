@@ -142,8 +142,8 @@ func (p *prober) fullExit(ctx context.Context) (string, error) {
 	}()
 	// The second one only once the first is seen to be carried out, or is answered.
 	var a answer
-	early := false
-	untilErr := until(ctx, func() (bool, error) {
+	early, stopping := false, false
+	until(ctx, func() (bool, error) {
 		select {
 		case a = <-answered:
 			early = true
@@ -154,9 +154,10 @@ func (p *prober) fullExit(ctx context.Context) (string, error) {
 		if err != nil {
 			return true, nil // then there is nothing to see it by
 		}
-		return state.Stopping(), nil
+		stopping = state.Stopping()
+		return stopping, nil
 	})
-	if untilErr == nil && !early {
+	if stopping {
 		p.sendQuick(ctx, "a second one with kill, while the job is being stopped", routineKickstart, msg)
 	}
 	if !early {

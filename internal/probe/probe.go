@@ -153,7 +153,8 @@ func over(ctx context.Context) string {
 	return "it was interrupted."
 }
 
-// settle finds the domain for throwaway jobs: 113 is the answer of one that is there.
+// settle finds the domain for throwaway jobs: one that is there does not know the label
+// (113, or an answer without an error to whether it is enabled).
 func (p *prober) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -164,11 +165,11 @@ func (p *prober) settle(ctx context.Context) error {
 	label := newLabel()
 	var last error
 	for _, d := range domains {
-		for _, routine := range []uint64{routinePrintService, routineAttributes} {
+		for _, routine := range []uint64{routinePrintService, routineAttributes, routineEnabled} {
 			msg := placed(d).dict()
 			msg["name"] = label
 			_, err := p.fence.Call(ctx, routine, msg)
-			if err == xpc.NoSuchService {
+			if err == xpc.NoSuchService || err == nil && routine == routineEnabled {
 				p.domain = d
 				return nil
 			}

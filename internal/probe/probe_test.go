@@ -357,6 +357,20 @@ func TestProbeNoGUI(t *testing.T) {
 	}
 }
 
+// A launchd that tells nothing of jobs but whether they are enabled is enough to load and
+// unload some.
+func TestProbeBlind(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, launchdtest.TimeScale(0.25), launchdtest.Deny(routinePrintService, routineAttributes))
+	b.only("bootstrap-twice", "bootout", "print", "spawn-state", "full-exit")
+	r := b.run(t.Context())
+	r.verdict(t, "bootstrap-twice", Answered, "37")
+	r.verdict(t, "bootout", Answered, "neither: 36")
+	r.verdict(t, "print", Failed, "144")
+	r.verdict(t, "spawn-state", Failed, "144")
+	r.verdict(t, "full-exit", Answered, "Yes: ")
+}
+
 // A program that was replaced is killed where launchd pins it, and the report says so.
 func TestProbePinned(t *testing.T) {
 	t.Parallel()

@@ -9,7 +9,7 @@ func questions() []question {
 		{"entitlement", "Does launchd demand an entitlement (144, 154) of this caller?", 40 * time.Second, (*prober).entitlement},
 		{"unthrottle", "Is unthrottle honoured by a kickstart of a job younger than its ThrottleInterval?", 40 * time.Second, (*prober).unthrottle},
 		{"full-exit", "Does a kickstart with kill wait for the whole exit, and what does a second one meanwhile get?", 20 * time.Second, (*prober).fullExit},
-		{"spawn-state", "What state is a job in right after a kickstart's answer, and is a kill refused then (1)?", 20 * time.Second, (*prober).spawnState},
+		{"spawn-state", "What state is a job in right after a kickstart's answer, and is a kill refused then (1)?", 45 * time.Second, (*prober).spawnState},
 		{"no-session", "What is the error for a graphical session that does not exist?", 20 * time.Second, (*prober).noSession},
 		{"bootstrap-twice", "What does a bootstrap of a loaded label get, 37 or 17?", 20 * time.Second, (*prober).bootstrapTwice},
 		{"bootout", "What do wait and no-einprogress do in a bootout, and is there a monitor?", 30 * time.Second, (*prober).bootout},
@@ -22,6 +22,6 @@ func questions() []question {
 		{"error-texts", "What are launchd's texts for 160 to 163?", 10 * time.Second, (*prober).errorTexts},
 		{"events", "What are the names of launchd's internal events 3 and 5 to 9?", time.Second, (*prober).events},
 		{"threads", "Does a request from a thread of Go's ever get 141 (reentrancy)?", 30 * time.Second, (*prober).threads},
-		{"pid-zero", "Is the pid in a kickstart's answer ever 0?", 30 * time.Second, (*prober).pidZero},
+		{"pid-zero", "Is the pid in a kickstart's answer ever 0?", 75 * time.Second, (*prober).pidZero},
 	}
 }
