@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -84,6 +86,22 @@ func (f *folder) clear(label string) error {
 	return errors.Join(errs...)
 }
 
+// unfinished begins the names of property lists that launchd.Plist.WriteFile was writing
+// when it was killed.
+const unfinished = ".hermes-gw-new-"
+
+// tidy removes such files. Nobody else writes here: the folder is locked.
+func (f *folder) tidy() error {
+	entries, _ := os.ReadDir(f.path)
+	var errs []error
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), unfinished) && e.Type().IsRegular() {
+			errs = append(errs, os.Remove(filepath.Join(f.path, e.Name())))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // labels are those of the throwaway jobs that have a file here.
 func (f *folder) labels() (labels []string) {
 	entries, _ := os.ReadDir(f.path)
@@ -102,8 +120,12 @@ func (f *folder) holds(j launchd.Job) bool {
 	return isThrowaway(j.Target.Label) && j.Path == f.plist(j.Target.Label)
 }
 
-// copyProgram copies a file that can be executed.
+// copyProgram copies a file that can be executed. A process that was forked meanwhile would
+// have it open for writing, so that nobody could execute it (ETXTBSY): an embedded launchd
+// in this process forks.
 func copyProgram(from, to string) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	in, err := os.Open(from)
 	if err != nil {
 		return err
@@ -153,6 +175,9 @@ func (p *prober) sweep(ctx context.Context) {
 				p.report.Removed = append(p.report.Removed, label)
 			}
 		}
+	}
+	if err := p.folder.tidy(); err != nil {
+		p.report.Problems = append(p.report.Problems, err.Error())
 	}
 	for _, label := range candidates {
 		if !keep[label] {

@@ -291,6 +291,7 @@ func TestProbeLeftovers(t *testing.T) {
 		load(folder, "other", "other.plist", b.GUI()), // likewise
 	}
 	os.WriteFile(filepath.Join(folder, e+".pid"), []byte("1\n"), 0o600) // a file of ours, a job that is not
+	os.WriteFile(filepath.Join(folder, unfinished+"123"), nil, 0o600)
 	r, err := Run(t.Context(), b.o)
 	if err != nil || !slices.Equal(r.Removed, []string{a, d, c}) || !r.Clean() {
 		t.Errorf("%+v, %v", r, err)
@@ -306,6 +307,8 @@ func TestProbeLeftovers(t *testing.T) {
 		}
 	}
 	files, _ := filepath.Glob(folder + "/*")
+	hidden, _ := filepath.Glob(folder + "/.*")
+	files = append(files, hidden...)
 	if want := []string{filepath.Join(folder, f+".plist"), filepath.Join(folder, "other.plist")}; !slices.Equal(files, want) {
 		t.Errorf("files %q", files)
 	}
