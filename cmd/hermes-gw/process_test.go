@@ -34,6 +34,8 @@ func becomeProgram() error {
 	switch how := os.Getenv(launch); how {
 	case "reload":
 		os.Exit(reloadAs(os.Args[1], os.Args[2], os.Args[3], os.Args[4]))
+	case "probe":
+		os.Exit(probeAs(os.Args[1], os.Args[2], os.Args[3:]))
 	case "waiting": // as a process that merely is there
 		waitAbove()
 		if path := os.Getenv("HERMES_GW_TEST_STARTED"); path != "" {
@@ -202,6 +204,12 @@ func fifo[T any](t *testing.T, path string, parse func(string) (T, error)) *stre
 // end at once.
 func newSim(t *testing.T, slow bool, labels ...string) *sim {
 	t.Helper()
+	return newSimWith(t, nil, slow, labels...)
+}
+
+// newSimWith is newSim with flags of launchdsim's.
+func newSimWith(t *testing.T, flags []string, slow bool, labels ...string) *sim {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "hgw")
 	if err != nil {
 		t.Fatal(err)
@@ -212,7 +220,7 @@ func newSim(t *testing.T, slow bool, labels ...string) *sim {
 	s.trace = fifo(t, filepath.Join(dir, "trace"), func(line string) (e event, err error) {
 		return e, json.Unmarshal([]byte(line), &e)
 	})
-	args := []string{"--socket", s.socket, "--trace", filepath.Join(dir, "trace")}
+	args := append([]string{"--socket", s.socket, "--trace", filepath.Join(dir, "trace")}, flags...)
 	for _, label := range labels {
 		args = append(args, "--load", s.plist(label, slow))
 	}
