@@ -74,11 +74,8 @@ func awaitChild(pid int) (status syscall.WaitStatus, err error) {
 		case cldDumped:
 			return syscall.WaitStatus(info.status | 0x80), nil
 		}
-		// A stop, if it was not killed meanwhile.
-		if info, err = waitid(pid, unix.WSTOPPED|unix.WNOHANG); err != nil {
-			return 0, err
-		}
-		if info.pid != 0 {
+		// A stop. If it was killed meanwhile, there is none to be had (ECHILD).
+		if info, err = waitid(pid, unix.WSTOPPED|unix.WNOHANG); err == nil && info.pid != 0 {
 			return syscall.WaitStatus(info.status<<8 | 0x7f), nil
 		}
 	}
