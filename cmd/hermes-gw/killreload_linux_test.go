@@ -169,8 +169,8 @@ func TestKilledReloadAtRandom(t *testing.T) {
 	})
 	r.settled("nobody killed it")
 	places := map[string]int{}
-	randomKills(t, took*3/2, 1500*time.Millisecond, func(d time.Duration) {
-		r.reloadKilled(&n, places, func(cmd *exec.Cmd) (killpoint.Result, error) { return killpoint.KillAfter(t.Context(), cmd, d) })
+	randomKills(t, took*3/2, 1500*time.Millisecond, func(d time.Duration) bool {
+		return r.reloadKilled(&n, places, func(cmd *exec.Cmd) (killpoint.Result, error) { return killpoint.KillAfter(t.Context(), cmd, d) })
 	})
 	r.whole(&n)
 	t.Logf("killed %v its request", places)
@@ -288,9 +288,9 @@ func TestKilledWorker(t *testing.T) {
 func TestKilledWorkerAtRandom(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, scale)
-	n, hits := 0, 0
+	n := 0
 	var life time.Duration
-	worker := func(after time.Duration, kill bool) {
+	worker := func(after time.Duration, kill bool) (killed bool) {
 		old, from, mark := r.job(), r.now(), r.next(&n)
 		client := r.reload(built.gw)
 		var text bytes.Buffer
@@ -322,15 +322,16 @@ func TestKilledWorkerAtRandom(t *testing.T) {
 		for _, e := range r.since(from) {
 			if e.Kind == "exit" && isWorker(e) && e.PID == spawned.PID {
 				life = time.Duration(e.Time - spawned.Time)
-				if syscall.WaitStatus(*e.Status).Signal() == syscall.SIGKILL {
-					hits++
-				}
+				killed = syscall.WaitStatus(*e.Status).Signal() == syscall.SIGKILL
 			}
 		}
+		return killed
 	}
-	worker(0, false)
-	randomKills(t, life*5/4, 1500*time.Millisecond, func(d time.Duration) { worker(d, true) })
-	t.Logf("%d of them hit a worker", hits)
+	if worker(0, false); life == 0 {
+		t.Fatal("the worker's end is not in the trace")
+	}
+	most := life
+	randomKills(t, most*5/4, 1500*time.Millisecond, func(d time.Duration) bool { return worker(d, true) })
 }
 
 // A property list that cannot be loaded any more when its turn comes: the old definition
@@ -369,7 +370,16 @@ func TestKilledTwoReloads(t *testing.T) {
 	r.whole(&n)
 	took := duration(t, func() *exec.Cmd { r.settled("nobody killed it"); return r.reload(built.gw) })
 	r.settled("nobody killed it")
-	two := func(after time.Duration, kill bool) {
+	ended := func(cmd *exec.Cmd) {
+		switch code := cmd.ProcessState.ExitCode(); code {
+		case exitRefused:
+			busy++
+		case exitOK:
+		default:
+			t.Errorf("exit %d", code)
+		}
+	}
+	two := func(after time.Duration, kill bool) (killed bool) {
 		from, mark := r.now(), r.next(&n)
 		other := r.reload(built.gw)
 		if err := other.Start(); err != nil {
@@ -377,19 +387,16 @@ func TestKilledTwoReloads(t *testing.T) {
 		}
 		defer other.Process.Kill()
 		if kill {
-			_, err := killpoint.KillAfter(t.Context(), r.reload(built.gw), after)
+			result, err := killpoint.KillAfter(t.Context(), r.reload(built.gw), after)
 			traced(t, err)
-		} else if err := r.reload(built.gw).Run(); err != nil && err.(*exec.ExitError).ExitCode() != exitRefused {
-			t.Error(err)
+			killed = result.Killed
+		} else {
+			one := r.reload(built.gw)
+			one.Run()
+			ended(one)
 		}
 		other.Wait()
-		switch code := other.ProcessState.ExitCode(); code {
-		case exitRefused:
-			busy++
-		case exitOK:
-		default:
-			t.Errorf("exit %d", code)
-		}
+		ended(other)
 		j := r.settled("two at once")
 		events := r.since(from)
 		r.requests(events)
@@ -398,10 +405,11 @@ func TestKilledTwoReloads(t *testing.T) {
 			t.Errorf("gaps %v, %d new processes, with %q", gaps, r.spawns(events), last)
 		}
 		r.oneRuns(j)
+		return killed
 	}
 	for range 3 {
 		two(0, false)
 	}
-	randomKills(t, took, 700*time.Millisecond, func(d time.Duration) { two(d, true) })
+	randomKills(t, took, 700*time.Millisecond, func(d time.Duration) bool { return two(d, true) })
 	t.Logf("%d found another one under way", busy)
 }

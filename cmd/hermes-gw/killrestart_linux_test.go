@@ -91,11 +91,12 @@ func TestKilledRestartAtRandom(t *testing.T) {
 	r := newRig(t, 1)
 	took := duration(t, func() *exec.Cmd { return r.command("", "restart", "job") })
 	phases := map[phase]int{}
-	randomKills(t, took*3/2, time.Second, func(d time.Duration) {
-		_, where := r.restartKilled(func() (killpoint.Result, error) {
+	randomKills(t, took*3/2, time.Second, func(d time.Duration) bool {
+		result, where := r.restartKilled(func() (killpoint.Result, error) {
 			return killpoint.KillAfter(t.Context(), r.command("", "restart", "job"), d)
 		})
 		phases[where]++
+		return result.Killed
 	})
 	t.Logf("killed %v its request", phases)
 }

@@ -306,18 +306,23 @@ func everyKill(t *testing.T, calls int, first []int, budget time.Duration, kill 
 	t.Logf("a sample: %d kills, of a program of %d calls", done, calls)
 }
 
-// randomKills calls kill with seeded random moments up to most: 100, or a few without
-// HERMES_GW_LONG.
-func randomKills(t *testing.T, most, budget time.Duration, kill func(after time.Duration)) {
+// randomKills calls kill with seeded random moments up to most until 100 have hit, which
+// kill reports; without HERMES_GW_LONG only for a time.
+func randomKills(t *testing.T, most, budget time.Duration, kill func(after time.Duration) bool) {
 	t.Helper()
 	const seed1, seed2 = 6, 5
 	random := rand.New(rand.NewPCG(seed1, seed2))
 	deadline := time.Now().Add(budget)
-	n := 0
-	for ; n < 100 && !t.Failed() && (long || time.Now().Before(deadline)); n++ {
-		kill(time.Duration(random.Int64N(int64(most))))
+	hits, tries := 0, 0
+	for ; hits < 100 && !t.Failed() && (long || time.Now().Before(deadline)); tries++ {
+		if tries == 1000 {
+			t.Fatalf("only %d of %d kills hit anything", hits, tries)
+		}
+		if kill(time.Duration(random.Int64N(int64(most)))) {
+			hits++
+		}
 	}
-	t.Logf("%d of 100 kills at random moments up to %v (seeds %d, %d)", n, most, seed1, seed2)
+	t.Logf("%d of 100 kills at random moments up to %v (seeds %d, %d), and %d that came too late", hits, most, seed1, seed2, tries-hits)
 }
 
 // duration is how long a program takes that is traced, once it has run before.

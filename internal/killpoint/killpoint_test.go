@@ -211,7 +211,7 @@ func TestKill(t *testing.T) {
 func TestCountIsStable(t *testing.T) {
 	ctx := bounded(t)
 	counts := map[int][]string{}
-	for i := range 8 {
+	for i := range 5 {
 		trace, err := Count(ctx, program("markers", filepath.Join(t.TempDir(), fmt.Sprint(i))))
 		ok(t, err)
 		var names []string
