@@ -127,7 +127,7 @@ func TestKilledReload(t *testing.T) {
 	}
 	r.settled("nobody killed it")
 	places := map[string]int{}
-	everyKill(t, len(trace.Calls), around(trace, bootstrap), 2*time.Second, func(k int) bool {
+	everyKill(t, len(trace.Calls), around(trace, bootstrap), 1500*time.Millisecond, func(k int) bool {
 		return r.reloadKilled(&n, places, func(cmd *exec.Cmd) (killpoint.Result, error) { return killpoint.Kill(t.Context(), cmd, k) })
 	})
 	r.whole(&n)
@@ -169,7 +169,7 @@ func TestKilledReloadAtRandom(t *testing.T) {
 	})
 	r.settled("nobody killed it")
 	places := map[string]int{}
-	randomKills(t, took*3/2, 1500*time.Millisecond, func(d time.Duration) bool {
+	randomKills(t, took*3/2, time.Second, func(d time.Duration) bool {
 		return r.reloadKilled(&n, places, func(cmd *exec.Cmd) (killpoint.Result, error) { return killpoint.KillAfter(t.Context(), cmd, d) })
 	})
 	r.whole(&n)
@@ -266,9 +266,9 @@ func TestKilledWorker(t *testing.T) {
 		t.Fatal(all.Calls)
 	}
 	// Right after it has unloaded the job, and before it loads it.
-	first := append(around(all.Trace, bootout)[1:], around(all.Trace, bootstrap)[1:]...)
+	first := append(around(all.Trace, bootout)[2:4], around(all.Trace, bootstrap)[1:2]...)
 	inGap, killed := 0, 0
-	everyKill(t, len(all.Calls), first, 2500*time.Millisecond, func(k int) bool {
+	everyKill(t, len(all.Calls), first, 2*time.Second, func(k int) bool {
 		result := worker(k)
 		if result.Killed {
 			killed++
@@ -331,7 +331,7 @@ func TestKilledWorkerAtRandom(t *testing.T) {
 		t.Fatal("the worker's end is not in the trace")
 	}
 	most := life
-	randomKills(t, most*5/4, 1500*time.Millisecond, func(d time.Duration) bool { return worker(d, true) })
+	randomKills(t, most*5/4, time.Second, func(d time.Duration) bool { return worker(d, true) })
 }
 
 // A property list that cannot be loaded any more when its turn comes: the old definition
@@ -354,12 +354,12 @@ func TestKilledRollBack(t *testing.T) {
 			t.Errorf("%s: exit %d, %s", what, code, stderr)
 		}
 		if calls == 0 {
-			calls, first = len(result.Calls), around(result.Trace, bootstrap)
+			calls, first = len(result.Calls), around(result.Trace, bootstrap)[1:3]
 		}
 		return result
 	}
 	rollBack(0)
-	everyKill(t, calls, first, time.Second, func(k int) bool { return rollBack(k).Killed })
+	everyKill(t, calls, first, 800*time.Millisecond, func(k int) bool { return rollBack(k).Killed })
 }
 
 // Two reloads at once, one of them killed or not: one instance runs, by the new definition.
@@ -407,9 +407,9 @@ func TestKilledTwoReloads(t *testing.T) {
 		r.oneRuns(j)
 		return killed
 	}
-	for range 3 {
+	for range 2 {
 		two(0, false)
 	}
-	randomKills(t, took, 700*time.Millisecond, func(d time.Duration) bool { return two(d, true) })
+	randomKills(t, took, 500*time.Millisecond, func(d time.Duration) bool { return two(d, true) })
 	t.Logf("%d found another one under way", busy)
 }

@@ -73,7 +73,7 @@ func TestKilledRestart(t *testing.T) {
 		t.Fatalf("%v: %v", trace.Status, trace.Calls)
 	}
 	phases := map[phase]int{}
-	everyKill(t, len(trace.Calls), around(trace, kickstart), 2*time.Second, func(k int) bool {
+	everyKill(t, len(trace.Calls), around(trace, kickstart), 1500*time.Millisecond, func(k int) bool {
 		result, where := r.restartKilled(func() (killpoint.Result, error) {
 			return killpoint.Kill(t.Context(), r.command("", "restart", "job"), k)
 		})
@@ -91,7 +91,7 @@ func TestKilledRestartAtRandom(t *testing.T) {
 	r := newRig(t, 1)
 	took := duration(t, func() *exec.Cmd { return r.command("", "restart", "job") })
 	phases := map[phase]int{}
-	randomKills(t, took*3/2, time.Second, func(d time.Duration) bool {
+	randomKills(t, took*3/2, 700*time.Millisecond, func(d time.Duration) bool {
 		result, where := r.restartKilled(func() (killpoint.Result, error) {
 			return killpoint.KillAfter(t.Context(), r.command("", "restart", "job"), d)
 		})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -151,10 +152,14 @@ func (r *rig) job() launchd.Job {
 
 // command is a run of the built command, or of what launch names, on this launchd.
 func (r *rig) command(how string, args ...string) *exec.Cmd {
-	cmd := exec.Command(built.gw, args...)
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	r.t.Cleanup(cancel)
+	path := built.gw
 	if how != "" {
-		cmd = exec.Command(mustSelf(r.t), args...)
+		path = mustSelf(r.t)
 	}
+	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = append(os.Environ(), envLaunchd+"="+r.address, launch+"="+how)
 	return cmd
 }
@@ -296,8 +301,8 @@ func everyKill(t *testing.T, calls int, first []int, budget time.Duration, kill 
 		return
 	}
 	deadline := time.Now().Add(budget)
-	for _, k := range append(first, rand.New(rand.NewPCG(6, 4)).Perm(calls)...) {
-		if time.Now().After(deadline) || t.Failed() {
+	for i, k := range append(first, rand.New(rand.NewPCG(6, 4)).Perm(calls)...) {
+		if i >= len(first) && time.Now().After(deadline) || t.Failed() {
 			break
 		}
 		kill(k + 1)
@@ -337,12 +342,15 @@ func duration(t *testing.T, command func() *exec.Cmd) (d time.Duration) {
 	return d
 }
 
-// around are indexes of calls around the first one that sends one of the routines.
+// around are indexes of calls around the first one that sends one of the routines, and of
+// one well before and one well after it: another run may make a few calls more or fewer.
 func around(trace killpoint.Trace, routines ...uint64) (list []int) {
 	if sent := trace.Sent(routines...); len(sent) > 0 {
-		for k := max(0, sent[0].Number-2); k < min(len(trace.Calls), sent[0].Number+2); k++ {
+		n, all := sent[0].Number, len(trace.Calls)
+		for k := max(0, n-2); k < min(all, n+2); k++ {
 			list = append(list, k)
 		}
+		list = append(list, n/2, (n+all)/2)
 	}
 	return list
 }
