@@ -127,9 +127,11 @@ func TestKilledReload(t *testing.T) {
 	}
 	r.settled("nobody killed it")
 	places := map[string]int{}
-	everyKill(t, len(trace.Calls), around(trace, bootstrap), 1500*time.Millisecond, func(k int) bool {
+	kill := func(k int) bool {
 		return r.reloadKilled(&n, places, func(cmd *exec.Cmd) (killpoint.Result, error) { return killpoint.Kill(t.Context(), cmd, k) })
-	})
+	}
+	everyKill(t, len(trace.Calls), around(trace, bootstrap), 1500*time.Millisecond, kill)
+	until(trace.Sent(bootstrap)[0].Number, func() bool { return places["after, reloaded"]+places["during, reloaded"] > 0 }, kill)
 	r.whole(&n)
 	t.Logf("killed %v its request (it is call %d)", places, trace.Sent(bootstrap)[0].Number)
 	if places["before, nothing was touched"] == 0 || places["after, reloaded"]+places["during, reloaded"] == 0 {
@@ -268,7 +270,7 @@ func TestKilledWorker(t *testing.T) {
 	// Right after it has unloaded the job, and before it loads it.
 	first := append(around(all.Trace, bootout)[2:4], around(all.Trace, bootstrap)[1:2]...)
 	inGap, killed := 0, 0
-	everyKill(t, len(all.Calls), first, 2*time.Second, func(k int) bool {
+	kill := func(k int) bool {
 		result := worker(k)
 		if result.Killed {
 			killed++
@@ -277,7 +279,9 @@ func TestKilledWorker(t *testing.T) {
 			}
 		}
 		return result.Killed
-	})
+	}
+	everyKill(t, len(all.Calls), first, 2*time.Second, kill)
+	until(sent[0].Number+1, func() bool { return inGap > 0 }, kill)
 	t.Logf("%d workers killed, %d of them while the job was not loaded (calls %d to %d of %d)",
 		killed, inGap, sent[0].Number, all.Sent(bootstrap)[0].Number, len(all.Calls))
 	if inGap == 0 {

@@ -73,13 +73,15 @@ func TestKilledRestart(t *testing.T) {
 		t.Fatalf("%v: %v", trace.Status, trace.Calls)
 	}
 	phases := map[phase]int{}
-	everyKill(t, len(trace.Calls), around(trace, kickstart), 1500*time.Millisecond, func(k int) bool {
+	kill := func(k int) bool {
 		result, where := r.restartKilled(func() (killpoint.Result, error) {
 			return killpoint.Kill(t.Context(), r.command("", "restart", "job"), k)
 		})
 		phases[where]++
 		return result.Killed
-	})
+	}
+	everyKill(t, len(trace.Calls), around(trace, kickstart), 1500*time.Millisecond, kill)
+	until(trace.Sent(kickstart)[0].Number, func() bool { return phases[during]+phases[after] > 0 }, kill)
 	t.Logf("killed %v its request (it is call %d)", phases, trace.Sent(kickstart)[0].Number)
 	if phases[before] == 0 || phases[during]+phases[after] == 0 {
 		t.Errorf("the kills were all on one side: %v", phases)

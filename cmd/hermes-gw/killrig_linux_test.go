@@ -311,6 +311,14 @@ func everyKill(t *testing.T, calls int, first []int, budget time.Duration, kill 
 	t.Logf("a sample: %d kills, of a program of %d calls", done, calls)
 }
 
+// until goes on with later and later calls while a sample has missed what it is about:
+// another run can make more calls before it.
+func until(from int, hit func() bool, kill func(k int) bool) {
+	for k := from; !hit() && k < from+100; k++ {
+		kill(k)
+	}
+}
+
 // randomKills calls kill with seeded random moments up to most until 100 have hit, which
 // kill reports; without HERMES_GW_LONG only for a time.
 func randomKills(t *testing.T, most, budget time.Duration, kill func(after time.Duration) bool) {
