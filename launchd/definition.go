@@ -179,5 +179,5 @@ func (r *reload) writePlist(path string, d map[string]any) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", filepath.Base(path), err)
 	}
-	return replaceFile(path, b, 0o600, r.owner)
+	return r.files.replace(path, b, r.owner)
 }

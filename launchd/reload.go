@@ -279,6 +279,7 @@ func (r *reload) neverRan(ctx context.Context, why error) error {
 // write leaves what the worker needs.
 func (r *reload) write() error {
 	os.Remove(r.files.result())
+	r.files.removeParts()
 	r.note = reloadNote{
 		Version: noteVersion, Target: r.t, Path: r.o.Path, Old: r.old, Step: stepUnload, Digest: r.note.Digest,
 	}
@@ -299,7 +300,7 @@ func (r *reload) write() error {
 	if err := r.writePlist(r.files.plist(), r.workerDefinition()); err != nil {
 		return err
 	}
-	return r.note.write(r.files.note(), r.owner)
+	return r.files.writeNote(r.files.note(), r.note, r.owner)
 }
 
 // clear removes the files of a reload that did not begin.

@@ -103,6 +103,36 @@ func TestReload(t *testing.T) {
 	e.named()
 }
 
+// What a process that was killed has left of a file it was writing goes with the next
+// reload; another target's may be in the making.
+func TestReloadRemovesParts(t *testing.T) {
+	e := embed(t, launchdsim.Options{TimeScale: 0.1})
+	job := e.load("job", sleeper, keepAlive)
+	o := e.reloads()
+	if err := os.Mkdir(o.StateDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	part := func(t Target) string {
+		f := filesOf(o.StateDir, t)
+		file, err := (partFiles{prefix: f.parts()}).create(f.dir, ".new-*")
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		file.Close()
+		return file.Name()
+	}
+	own, other := part(job), part(e.target("other"))
+	if _, err := e.Reload(t.Context(), job, o); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(own); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is left: %v", own, err)
+	}
+	if _, err := os.Stat(other); err != nil {
+		t.Error(err)
+	}
+}
+
 // What is wrong is found before anything is touched.
 func TestReloadChecks(t *testing.T) {
 	e := embed(t, launchdsim.Options{TimeScale: 0.1})

@@ -88,7 +88,7 @@ func (w *reloadWorker) run(ctx context.Context) error {
 
 // keep notes what was done so far.
 func (w *reloadWorker) keep() error {
-	if err := w.note.write(w.files.note(), os.Geteuid()); err != nil {
+	if err := w.files.writeNote(w.files.note(), w.note, os.Geteuid()); err != nil {
 		return fmt.Errorf("reload worker: %w", err)
 	}
 	return nil
@@ -271,7 +271,7 @@ func (w *reloadWorker) rollBack(ctx context.Context) error {
 
 // finish leaves the result, and nothing else.
 func (w *reloadWorker) finish(ctx context.Context) error {
-	if err := w.note.write(w.files.result(), os.Geteuid()); err != nil {
+	if err := w.files.writeNote(w.files.result(), w.note, os.Geteuid()); err != nil {
 		return fmt.Errorf("reload worker: %w", err)
 	}
 	if err := os.Remove(w.files.note()); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -283,6 +283,7 @@ func (w *reloadWorker) finish(ctx context.Context) error {
 // vanish removes the worker's own job, and with it this process.
 func (w *reloadWorker) vanish(ctx context.Context) error {
 	os.Remove(w.files.plist())
+	w.files.removeParts()
 	if n, err := readNote(w.files.result()); err == nil && !n.RolledBack {
 		os.Remove(w.files.saved()) // launchd names it as the job's plist after a roll-back
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,6 +37,8 @@ func becomeProgram() error {
 		os.Exit(reloadAs(os.Args[1], os.Args[2], os.Args[3], os.Args[4]))
 	case "probe":
 		os.Exit(probeAs(os.Args[1], os.Args[2], os.Args[3:]))
+	case "two steps":
+		os.Exit(twoSteps(os.Args[1], os.Args[2], os.Args[3]))
 	case "waiting": // as a process that merely is there
 		waitAbove()
 		if path := os.Getenv("HERMES_GW_TEST_STARTED"); path != "" {
@@ -63,6 +66,19 @@ func becomeProgram() error {
 		return fmt.Errorf("%s=%s", launch, how)
 	}
 	return syscall.Exec(os.Args[1], os.Args[1:], os.Environ())
+}
+
+// twoSteps is what this command is there to replace: bootout, then bootstrap, again while
+// the job's process still ends.
+func twoSteps(target, domain, plist string) int {
+	code := run(context.Background(), systemEnv(), []string{"ctl", "bootout", target}, os.Stdout, os.Stderr)
+	for range 1000 {
+		if code = run(context.Background(), systemEnv(), []string{"ctl", "bootstrap", domain, plist}, io.Discard, io.Discard); code == 0 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return code
 }
 
 func TestMain(m *testing.M) {
