@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hermes-gw/hermes-gw/internal/proof/killpoint"
 	"github.com/hermes-gw/hermes-gw/internal/launchdsim"
+	"github.com/hermes-gw/hermes-gw/internal/proof/killpoint"
 	"github.com/hermes-gw/hermes-gw/launchd"
 )
 

@@ -18,8 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hermes-gw/hermes-gw/internal/proof/killpoint"
 	"github.com/hermes-gw/hermes-gw/internal/launchdsim"
+	"github.com/hermes-gw/hermes-gw/internal/proof/killpoint"
 	"github.com/hermes-gw/hermes-gw/launchd"
 )
 
