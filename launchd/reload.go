@@ -181,6 +181,12 @@ func (r *reload) begin(ctx context.Context) (unlock func(), err error) {
 		return nil, fmt.Errorf("reload %s: %w", r.t, err)
 	}
 	unlock = func() { lock.Close() }
+	if os.Geteuid() != r.owner { // or the user could not lock it later
+		if err := lock.Chown(r.owner, -1); err != nil {
+			unlock()
+			return nil, fmt.Errorf("reload %s: %w", r.t, err)
+		}
+	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		unlock()
 		r.res.Outcome = OutcomeBusy
@@ -204,7 +210,7 @@ func (r *reload) alone(ctx context.Context) error {
 	if err != nil {
 		return renamed(r.op, err)
 	}
-	n, err := readNote(r.files.note())
+	n, err := readNote(r.files.note(), r.owner)
 	if j.PID > 0 || err == nil && !n.late() {
 		r.res.Outcome = OutcomeBusy
 		return fmt.Errorf("reload %s: %w (process %d)", r.t, ErrReloading, j.PID)
@@ -231,29 +237,34 @@ func (r *reload) hire(ctx context.Context) error {
 	worker := r.files.worker(r.t)
 	r.emit(Event{Kind: EventRequested, Detail: "bootstrap " + worker.String()})
 	err := r.c.Bootstrap(ctx, worker.Domain, r.files.plist())
+	_, unknown := errors.AsType[*xpc.UnknownOutcome](err)
 	switch {
 	case errors.Is(err, ErrAlreadyLoaded):
+		// The files stay: if that worker has the same, it would do nothing without a note.
 		r.res.Outcome = OutcomeBusy
 		return fmt.Errorf("reload %s: %w (%w)", r.t, ErrReloading, err)
-	case isRefusal(err):
+	case err != nil && !unknown:
 		r.clear()
 		return err
-	case err != nil:
-		if _, unknown := errors.AsType[*xpc.UnknownOutcome](err); unknown {
-			r.res.Outcome = OutcomeUnknown
-		}
-		return err
 	}
-	waiting, cancel := context.WithTimeout(ctx, workerRuns)
+	// An answer that was lost is looked for as if it had been good.
+	waiting, cancel := context.WithTimeout(context.WithoutCancel(ctx), workerRuns)
 	defer cancel()
+	if !unknown {
+		waiting, cancel = context.WithTimeout(ctx, workerRuns)
+		defer cancel()
+	}
 	for wait := (backoff{}); ; {
 		j, err := r.c.look(waiting, worker)
-		n, noteErr := readNote(r.files.note())
+		n, noteErr := readNote(r.files.note(), r.owner)
 		switch {
-		case errors.Is(err, ErrNotLoaded), noteErr == nil && n.Attempts > 0, errors.Is(noteErr, fs.ErrNotExist):
+		case noteErr == nil && n.Attempts > 0, errors.Is(noteErr, fs.ErrNotExist):
 			return nil // it ran already
 		case err == nil && j.State == StateRunning:
 			return nil
+		case errors.Is(err, ErrNotLoaded) && !unknown:
+			r.clear()
+			return fmt.Errorf("reload %s: somebody removed the worker (%s) before it ran, so nothing was changed: %w", r.t, worker, err)
 		}
 		if err := wait.sleep(waiting); err != nil {
 			return r.neverRan(ctx, err)
@@ -266,7 +277,7 @@ func (r *reload) neverRan(ctx context.Context, why error) error {
 	if err := r.dismiss(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
-	if n, err := readNote(r.files.note()); err != nil || n.Attempts > 0 {
+	if n, err := readNote(r.files.note(), r.owner); err != nil || n.Attempts > 0 {
 		// It was started at the last moment, and stopped: what it was at is unknown.
 		r.res.Outcome = OutcomeUnknown
 		return fmt.Errorf("reload %s: the worker was stopped while it was at work: start the job if it is not loaded", r.t)
@@ -286,11 +297,7 @@ func (r *reload) write() error {
 		exit = 0
 	}
 	r.note.Exit, r.note.MinRun = int64(exit), int64(r.minimumRuntime())
-	limit := r.o.Timeout
-	if limit <= 0 {
-		limit = exit + r.minimumRuntime() + reloadMargin
-	}
-	r.note.Deadline = monotonic() + int64(limit)
+	r.note.Deadline = monotonic() + int64(r.limit())
 	r.note.Saved = r.files.saved()
 	if err := r.writePlist(r.files.saved(), r.savedDefinition()); err != nil {
 		return err
@@ -299,6 +306,15 @@ func (r *reload) write() error {
 		return err
 	}
 	return r.note.write(r.files.note(), r.owner)
+}
+
+// limit is how long the worker tries to load the new definition.
+func (r *reload) limit() time.Duration {
+	if r.o.Timeout > 0 {
+		return r.o.Timeout
+	}
+	exit, _ := r.exitTimeout()
+	return exit + r.minimumRuntime() + reloadMargin
 }
 
 // clear removes the files of a reload that did not begin.
@@ -311,6 +327,12 @@ func (r *reload) clear() {
 // follow waits until the worker has removed itself, and reads what it left.
 func (r *reload) follow(ctx context.Context) error {
 	worker := r.files.worker(r.t)
+	if exit, ends := r.exitTimeout(); ends {
+		// Until the deadline, and then for a worker that loads the old definition again.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, r.limit()+exit+workerThrottle*time.Second+reloadMargin)
+		defer cancel()
+	}
 	r.emit(Event{Kind: EventWaiting, Detail: worker.String()})
 	for wait := (backoff{}); ; {
 		_, err := r.c.look(ctx, worker)
@@ -329,7 +351,7 @@ func (r *reload) follow(ctx context.Context) error {
 
 // conclude turns the worker's result and what launchd says into one.
 func (r *reload) conclude(ctx context.Context) error {
-	n, err := readNote(r.files.result())
+	n, err := readNote(r.files.result(), r.owner)
 	if err != nil {
 		r.res.Outcome = OutcomeUnknown
 		return fmt.Errorf("reload %s: the worker left no result: %w", r.t, err)

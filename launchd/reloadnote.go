@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -83,14 +84,10 @@ func secureFolder(dir string, owner int) error {
 	if !filepath.IsAbs(dir) {
 		return fmt.Errorf("state folder %q: the path must be absolute", dir)
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+	if err := makeFolders(filepath.Dir(dir), 0o755, owner); err != nil {
 		return fmt.Errorf("state folder: %w", err)
 	}
-	err := os.Mkdir(dir, 0o700)
-	if err == nil && os.Geteuid() != owner {
-		err = os.Lchown(dir, owner, -1)
-	}
-	if err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := makeFolder(dir, 0o700, owner); err != nil {
 		return fmt.Errorf("state folder: %w", err)
 	}
 	info, err := os.Lstat(dir)
@@ -109,8 +106,33 @@ func secureFolder(dir string, owner int) error {
 	return nil
 }
 
-// readNote reads a note, or a result. The file must be the user's own or root's.
-func readNote(path string) (reloadNote, error) {
+// makeFolders makes a folder and those above it that are missing, all of them the owner's:
+// root leaves nothing of its own in the home of a user.
+func makeFolders(dir string, mode fs.FileMode, owner int) error {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := makeFolders(filepath.Dir(dir), mode, owner); err != nil {
+		return err
+	}
+	return makeFolder(dir, mode, owner)
+}
+
+// makeFolder makes one folder, unless it is there.
+func makeFolder(dir string, mode fs.FileMode, owner int) error {
+	err := os.Mkdir(dir, mode)
+	if err == nil && os.Geteuid() != owner {
+		err = os.Lchown(dir, owner, -1)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+// readNote reads a note, or a result. The file must be the owner's, root's or the caller's
+// own.
+func readNote(path string, owner int) (reloadNote, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return reloadNote{}, err
@@ -120,7 +142,7 @@ func readNote(path string) (reloadNote, error) {
 	if err != nil {
 		return reloadNote{}, err
 	}
-	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || !info.Mode().IsRegular() || stat.Uid != uint32(os.Geteuid()) && stat.Uid != 0 {
+	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || !info.Mode().IsRegular() || !slices.Contains([]int{0, os.Geteuid(), owner}, int(stat.Uid)) {
 		return reloadNote{}, fmt.Errorf("%s: it is not a file of this user", path)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxNote+1))
