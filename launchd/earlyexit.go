@@ -22,7 +22,7 @@ type EarlyExitError struct {
 func (e *EarlyExitError) Error() string {
 	what := fmt.Sprintf("the new process %d exited %s", e.PID, e.When)
 	if e.Count > 1 {
-		what = fmt.Sprintf("%d new processes exited %s", e.Count, e.When)
+		what = fmt.Sprintf("%d new processes exited %s", e.Count, strings.Replace(e.When, " it was", " they were", 1))
 	}
 	text := fmt.Sprintf("restart %s: %s%s", e.Target, what, exitWords(e.Exit))
 	if e.Then != "" {

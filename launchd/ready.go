@@ -43,7 +43,7 @@ func (r *restart) ready(ctx context.Context) error {
 		if r.o.Ready == nil {
 			return r.goneAgain(ctx, r.res.New)
 		}
-		if err := r.followed(ctx, exits); err != nil {
+		if exits, err = r.followed(ctx, exits); err != nil {
 			return err
 		}
 	}
@@ -107,31 +107,42 @@ func (r *restart) askReady(ctx context.Context, pid int) error {
 	return r.o.Ready(ctx, pid)
 }
 
-// followed waits for the process after one that exited before it was ready.
-func (r *restart) followed(ctx context.Context, exits int) error {
+// followed waits for the process after one that exited before it was ready, the exits-th.
+// It returns how many did in the end: one that comes and goes between two looks is seen by
+// launchd's count of runs.
+func (r *restart) followed(ctx context.Context, exits int) (int, error) {
 	const when = "before it was ready"
 	gone := r.res.New
-	told := false
+	told, runs := false, 0
 	var idle idleness
 	for wait := (backoff{}); ; {
 		j, err := r.c.look(ctx, r.t)
 		if err != nil && ctx.Err() == nil {
-			return renamed("restart", err)
+			return exits, renamed("restart", err)
 		}
-		if err == nil && !told && j.PID != gone {
-			told = true
-			r.emit(Event{Kind: EventExited, PID: gone, Exit: j.LastExit})
-			if j.State == StateSpawnScheduled {
-				r.throttled(j, r.oldAge())
+		if err == nil && j.PID != gone {
+			if !told {
+				told = true
+				r.emit(Event{Kind: EventExited, PID: gone, Exit: j.LastExit})
+				if j.State == StateSpawnScheduled {
+					r.throttled(j, r.oldAge())
+				}
 			}
-			if exits == flapping {
+			if j.Runs != nil && j.PID == 0 {
+				if missed := *j.Runs - runs; runs > 0 && missed > 0 {
+					exits += missed
+					wait = backoff{}
+				}
+				runs = *j.Runs
+			}
+			if exits >= flapping {
 				r.res.Outcome = OutcomeFlapping
-				return r.earlyExit(gone, exits, when, j)
+				return exits, r.earlyExit(gone, exits, when, j)
 			}
 			if r.o.Verify && r.verified != gone && refusedToRun(j.LastExit) {
 				// The next one would not run either.
 				r.res.Outcome = r.without(j, r.oldAge())
-				return r.earlyExit(gone, exits, when, j)
+				return exits, r.earlyExit(gone, exits, when, j)
 			}
 		}
 		switch {
@@ -139,16 +150,16 @@ func (r *restart) followed(ctx context.Context, exits int) error {
 			r.res.New = j.PID
 			r.warn("The new process %d exited before it was ready%s.", gone, lastExit(j))
 			r.emit(Event{Kind: EventSpawned, PID: j.PID})
-			return nil
+			return exits, nil
 		case err == nil && idle.lasts(j):
 			r.res.Outcome = OutcomeParked
-			return r.earlyExit(gone, exits, when, j)
+			return exits, r.earlyExit(gone, exits, when, j)
 		}
 		if err := wait.sleep(ctx); err != nil {
 			if r.res.Outcome = r.without(j, r.oldAge()); r.res.Outcome != OutcomeThrottled {
 				r.res.Outcome = OutcomeNotReady
 			}
-			return fmt.Errorf("%w; none has followed in time: %w", r.earlyExit(gone, exits, when, j), err)
+			return exits, fmt.Errorf("%w; none has followed in time: %w", r.earlyExit(gone, exits, when, j), err)
 		}
 	}
 }

@@ -57,9 +57,11 @@ var ErrReloading = errors.New("another reload of the job is under way")
 // Times of a reload.
 const (
 	reloadMargin   = 30 * time.Second
-	workerRuns     = 10 * time.Second // for launchd to start the worker
-	workerThrottle = 10               // seconds, the worker's ThrottleInterval: launchd's default
+	workerThrottle = 10 // seconds, the worker's ThrottleInterval: launchd's default
 )
+
+// workerRuns is how long launchd has to start the worker. Tests make it shorter.
+var workerRuns = 10 * time.Second
 
 // Reload unloads a job and loads its property list again (801, 800): for a list that has
 // changed, or a program that was replaced and signed anew, whose old identity launchd
@@ -265,10 +267,21 @@ func (r *reload) hire(ctx context.Context) error {
 		case errors.Is(err, ErrNotLoaded) && !unknown:
 			r.clear()
 			return fmt.Errorf("reload %s: somebody removed the worker (%s) before it ran, so nothing was changed: %w", r.t, worker, err)
+		case err == nil:
+			r.nudge(waiting, j)
 		}
 		if err := wait.sleep(waiting); err != nil {
 			return r.neverRan(ctx, err)
 		}
+	}
+}
+
+// nudge starts a worker whose start launchd holds back, in a domain that starts on demand
+// only for instance, as macOS 26 was seen to have during login and with a locked screen.
+// If that is refused, launchd may still start it later.
+func (r *reload) nudge(ctx context.Context, worker Job) {
+	if worker.PID == 0 && worker.Pended != "" {
+		r.c.Kickstart(ctx, worker.Target, KickstartOptions{Unthrottle: true})
 	}
 }
 
@@ -335,10 +348,11 @@ func (r *reload) follow(ctx context.Context) error {
 	}
 	r.emit(Event{Kind: EventWaiting, Detail: worker.String()})
 	for wait := (backoff{}); ; {
-		_, err := r.c.look(ctx, worker)
+		j, err := r.c.look(ctx, worker)
 		if errors.Is(err, ErrNotLoaded) {
 			return r.conclude(ctx)
 		}
+		r.nudge(ctx, j)
 		if err != nil && ctx.Err() == nil {
 			return renamed(r.op, err)
 		}

@@ -54,18 +54,6 @@ func (e *embedded) left(t Target) {
 	}
 }
 
-// named fails the test if anybody unloaded a whole domain.
-func (e *embedded) named() {
-	e.t.Helper()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, ev := range e.events {
-		if ev.Kind == "request" && ev.Routine == routineBootout && ev.Label == "" {
-			e.t.Errorf("a bootout without a name: %+v", ev)
-		}
-	}
-}
-
 // A changed property list is loaded, and the job runs by it.
 func TestReload(t *testing.T) {
 	e := embed(t, launchdsim.Options{TimeScale: 0.1})
@@ -100,7 +88,6 @@ func TestReload(t *testing.T) {
 		t.Errorf("requests %q, want %q", verbs, want)
 	}
 	e.left(job)
-	e.named()
 }
 
 // What is wrong is found before anything is touched.
@@ -204,7 +191,6 @@ func TestReloadRollsBack(t *testing.T) {
 	if _, err := os.Stat(after.Path); err != nil || filepath.Dir(after.Path) != e.dir+"/state" {
 		t.Error(after.Path, err)
 	}
-	e.named()
 }
 
 // Two reloads at once: one carries it out, the other finds it under way, and one instance
@@ -293,7 +279,6 @@ func TestReloadWorkerKilled(t *testing.T) {
 			t.Errorf("killed after %d: %+v, %v", n, j, err)
 		}
 		e.running(job)
-		e.named()
 		if over {
 			if n < 10 {
 				t.Errorf("only %d answers", n)
@@ -335,7 +320,6 @@ func TestSimRestartByReload(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 	e.left(job)
-	e.named()
 
 	// One that KeepAlive starts needs no more than a signal, whatever the condition.
 	for label, keep := range map[string]string{"always": keepAlive, "failed": "<key>KeepAlive</key><dict><key>SuccessfulExit</key><false/></dict>"} {

@@ -436,9 +436,10 @@ func (r *restart) prove(ctx context.Context, pid int) error {
 	return r.arrived(ctx, pid, method, "")
 }
 
-// arrived takes pid for the new process, if it is still there.
+// arrived takes pid for the new process, if it is still there. Where there is a question
+// whether it is ready, that decides.
 func (r *restart) arrived(ctx context.Context, pid int, method string, outcome Outcome) error {
-	if _, err := r.c.procs.read(pid); errors.Is(err, proc.ErrGone) {
+	if _, err := r.c.procs.read(pid); r.o.Ready == nil && errors.Is(err, proc.ErrGone) {
 		return r.goneAgain(ctx, pid)
 	}
 	return r.success(pid, method, outcome)

@@ -173,7 +173,7 @@ func (c *command) resolveAll(targets []launchd.Target, uid int) []*restartResult
 // tells whether the report was written.
 func (c *command) restart(r *restartResult, sending func(launchd.RestartResult) bool) {
 	looked, reported := r.Resolve, false
-	o := launchd.RestartOptions{CheckEnabled: true, Sending: func(sofar launchd.RestartResult) { reported = sending(sofar) }}
+	o := launchd.RestartOptions{CheckEnabled: true, Verify: true, Sending: func(sofar launchd.RestartResult) { reported = sending(sofar) }}
 	if c.opts.timeout > 0 {
 		o.Timeout = max(c.opts.timeout-looked, time.Millisecond)
 	}
