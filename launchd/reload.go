@@ -116,6 +116,9 @@ func (r *reload) do(ctx context.Context) error {
 	if err := r.check(ctx); err != nil {
 		return err
 	}
+	if err := r.makeParents(); err != nil {
+		return fmt.Errorf("reload %s: state folder: %w", r.t, err)
+	}
 	unlock, err := r.begin(ctx)
 	if err != nil {
 		return err
@@ -199,6 +202,15 @@ func (r *reload) begin(ctx context.Context) (unlock func(), err error) {
 		return nil, err
 	}
 	return unlock, nil
+}
+
+// makeParents makes the folders above the state folder that are missing.
+func (r *reload) makeParents() error {
+	owner := os.Geteuid()
+	if uid, ok := r.t.Domain.user(); ok {
+		owner = uid
+	}
+	return makeFolders(filepath.Dir(r.o.StateDir), 0o755, owner)
 }
 
 // alone looks for the worker of another reload. One that is loaded, not running and past

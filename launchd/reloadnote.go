@@ -84,10 +84,14 @@ func secureFolder(dir string, owner int) error {
 	if !filepath.IsAbs(dir) {
 		return fmt.Errorf("state folder %q: the path must be absolute", dir)
 	}
-	if err := makeFolders(filepath.Dir(dir), 0o755, owner); err != nil {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("state folder: %w", err)
 	}
-	if err := makeFolder(dir, 0o700, owner); err != nil {
+	err := os.Mkdir(dir, 0o700)
+	if err == nil && os.Geteuid() != owner {
+		err = os.Lchown(dir, owner, -1)
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("state folder: %w", err)
 	}
 	info, err := os.Lstat(dir)
@@ -106,32 +110,7 @@ func secureFolder(dir string, owner int) error {
 	return nil
 }
 
-// makeFolders makes a folder and those above it that are missing, all of them the owner's:
-// root leaves nothing of its own in the home of a user.
-func makeFolders(dir string, mode fs.FileMode, owner int) error {
-	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := makeFolders(filepath.Dir(dir), mode, owner); err != nil {
-		return err
-	}
-	return makeFolder(dir, mode, owner)
-}
-
-// makeFolder makes one folder, unless it is there.
-func makeFolder(dir string, mode fs.FileMode, owner int) error {
-	err := os.Mkdir(dir, mode)
-	if err == nil && os.Geteuid() != owner {
-		err = os.Lchown(dir, owner, -1)
-	}
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	return err
-}
-
-// readNote reads a note, or a result. The file must be the owner's, root's or the caller's
-// own.
+// readNote reads a note, or a result. The file must be the user's own or root's.
 func readNote(path string, owner int) (reloadNote, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -185,3 +164,27 @@ func monotonic() int64 {
 }
 
 func (n reloadNote) late() bool { return monotonic() > n.Deadline }
+
+// makeFolders makes a folder and those above it that are missing, all of them the owner's:
+// root leaves nothing of its own in the home of a user.
+func makeFolders(dir string, mode fs.FileMode, owner int) error {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := makeFolders(filepath.Dir(dir), mode, owner); err != nil {
+		return err
+	}
+	return makeFolder(dir, mode, owner)
+}
+
+// makeFolder makes one folder, unless it is there.
+func makeFolder(dir string, mode fs.FileMode, owner int) error {
+	err := os.Mkdir(dir, mode)
+	if err == nil && os.Geteuid() != owner {
+		err = os.Lchown(dir, owner, -1)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}

@@ -661,6 +661,9 @@ func TestTrap55AsRoot(t *testing.T) {
 	home := t.TempDir()
 	r := &reload{change: change{t: Target{GUI(other), "job"}}, o: ReloadOptions{StateDir: filepath.Join(home, "a", "b", "state")}}
 	r.c = New(transport(func(context.Context, uint64, xpc.Dict) (xpc.Dict, error) { return nil, xpc.NoSuchService }), nil)
+	if err := r.makeParents(); err != nil {
+		t.Fatal(err)
+	}
 	unlock, err := r.begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
