@@ -59,6 +59,7 @@ func (r *restartResult) trouble() *problem {
 type phases struct {
 	Resolve float64 `json:"resolve"`
 	Request float64 `json:"request"`
+	Verify  float64 `json:"verify"` // that the new process has executed its program
 	Total   float64 `json:"total"`
 }
 
@@ -78,7 +79,7 @@ func (r *restartResult) MarshalJSON() ([]byte, error) {
 		Error    *problem        `json:"error,omitempty"`
 	}{
 		r.subject(), r.Outcome, pid(r.Old), pid(r.New), r.Method,
-		phases{milliseconds(r.Resolve), milliseconds(r.Request), milliseconds(r.Total)},
+		phases{milliseconds(r.Resolve), milliseconds(r.Request), milliseconds(r.Ready), milliseconds(r.Total)},
 		list(r.Warnings), r.trouble(),
 	})
 }
