@@ -447,7 +447,7 @@ func (r *restart) arrived(ctx context.Context, pid int, method string, outcome O
 
 // goneAgain handles a new process that has exited before it could be looked at.
 func (r *restart) goneAgain(ctx context.Context, pid int) error {
-	j, err := r.c.look(ctx, r.t)
+	j, err := r.reaped(ctx, pid)
 	if err != nil {
 		return renamed("restart", err)
 	}
@@ -457,6 +457,22 @@ func (r *restart) goneAgain(ctx context.Context, pid int) error {
 	}
 	r.res.Outcome = r.without(j, 0)
 	return r.earlyExit(pid, 1, "at once", j)
+}
+
+// reaped reads the job once launchd has seen the exit of a process: only then it tells how
+// that ended, and what comes next.
+func (r *restart) reaped(ctx context.Context, pid int) (Job, error) {
+	ctx, cancel := context.WithTimeout(ctx, settle)
+	defer cancel()
+	for wait := (backoff{}); ; {
+		j, err := r.c.look(ctx, r.t)
+		if err != nil || j.PID != pid {
+			return j, err
+		}
+		if wait.sleep(ctx) != nil {
+			return j, nil
+		}
+	}
 }
 
 // without is the outcome for a job that has no process; the last one was started so long

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 )
@@ -50,4 +51,15 @@ func (s *sim) count(label string) (kicks, spawns int) {
 		}
 	}
 	return kicks, spawns
+}
+
+// synced returns the number of events once the trace is as far as launchd is now.
+func (s *sim) synced() int {
+	s.t.Helper()
+	s.mu.Lock()
+	label := fmt.Sprint("synced.", len(s.run))
+	s.mu.Unlock()
+	s.command("status", label).start().end()
+	s.trace.await(s.t, "the question about "+label, 0, func(e event) bool { return e.Ev == "request" && e.Label == label })
+	return len(s.trace.all())
 }
