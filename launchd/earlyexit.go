@@ -45,8 +45,8 @@ func (e *EarlyExitError) Remedy() string {
 }
 
 const (
-	sigkill  Signal = 9
-	exConfig        = 78 // sysexits.h
+	sigkill  = Signal(9)
+	exConfig = 78 // sysexits.h
 )
 
 // refusedToRun reports whether a process that ended so before it was seen to run may never

@@ -394,7 +394,9 @@ func TestSimFind(t *testing.T) {
 	is(t, err, ErrNotEntitled)
 }
 
-func TestSimRestart(t *testing.T) {
+// Trap 5: a restart sends one kickstart after a look, and loads, unloads or removes nothing.
+// e.restart checks the latter in every other test, too.
+func TestTrap05SimRestart(t *testing.T) {
 	e := embed(t, launchdsim.Options{})
 	for label, more := range map[string]string{"once": atLoad, "always": keepAlive} {
 		target := e.load(label, sleeper, more)

@@ -675,8 +675,8 @@ func TestTrap55AsRoot(t *testing.T) {
 	}
 	seen := 0
 	filepath.WalkDir(home, func(path string, d fs.DirEntry, err error) error {
-		if path == home {
-			return nil
+		if err != nil || path == home {
+			return err
 		}
 		info, err := d.Info()
 		if err != nil || info.Sys().(*syscall.Stat_t).Uid != other {
