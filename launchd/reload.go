@@ -224,7 +224,7 @@ func (r *reload) alone(ctx context.Context) error {
 	if err != nil {
 		return renamed(r.op, err)
 	}
-	n, err := readNote(r.files.note(), r.owner)
+	n, err := readNoteOf(r.owner, r.files.note())
 	if j.PID > 0 || err == nil && !n.late() {
 		r.res.Outcome = OutcomeBusy
 		return fmt.Errorf("reload %s: %w (process %d)", r.t, ErrReloading, j.PID)
@@ -270,7 +270,7 @@ func (r *reload) hire(ctx context.Context) error {
 	}
 	for wait := (backoff{}); ; {
 		j, err := r.c.look(waiting, worker)
-		n, noteErr := readNote(r.files.note(), r.owner)
+		n, noteErr := readNoteOf(r.owner, r.files.note())
 		switch {
 		case noteErr == nil && n.Attempts > 0, errors.Is(noteErr, fs.ErrNotExist):
 			return nil // it ran already
@@ -302,7 +302,7 @@ func (r *reload) neverRan(ctx context.Context, why error) error {
 	if err := r.dismiss(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
-	if n, err := readNote(r.files.note(), r.owner); err != nil || n.Attempts > 0 {
+	if n, err := readNoteOf(r.owner, r.files.note()); err != nil || n.Attempts > 0 {
 		// It was started at the last moment, and stopped: what it was at is unknown.
 		r.res.Outcome = OutcomeUnknown
 		return fmt.Errorf("reload %s: the worker was stopped while it was at work: start the job if it is not loaded", r.t)
@@ -377,7 +377,7 @@ func (r *reload) follow(ctx context.Context) error {
 
 // conclude turns the worker's result and what launchd says into one.
 func (r *reload) conclude(ctx context.Context) error {
-	n, err := readNote(r.files.result(), r.owner)
+	n, err := readNoteOf(r.owner, r.files.result())
 	if err != nil {
 		r.res.Outcome = OutcomeUnknown
 		return fmt.Errorf("reload %s: the worker left no result: %w", r.t, err)

@@ -55,7 +55,7 @@ type reloadWorker struct {
 
 func (w *reloadWorker) run(ctx context.Context) error {
 	var err error
-	w.note, err = readNote(w.files.note(), os.Geteuid())
+	w.note, err = readNote(w.files.note())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return w.vanish(ctx) // all was done but for this
@@ -315,8 +315,10 @@ func (w *reloadWorker) finish(ctx context.Context) error {
 // vanish removes the worker's own job, and with it this process.
 func (w *reloadWorker) vanish(ctx context.Context) error {
 	os.Remove(w.files.plist())
-	if n, err := readNote(w.files.result(), os.Geteuid()); err == nil && !n.RolledBack && n.Path != w.files.saved() {
-		os.Remove(w.files.saved()) // launchd names it as the job's plist after a roll-back
+	if n, err := readNote(w.files.result()); err == nil && !n.RolledBack {
+		if saved := w.files.saved(); n.Path != saved { // launchd names it as the job's plist after a roll-back
+			os.Remove(saved)
+		}
 	}
 	err := w.c.Bootout(ctx, w.files.worker(w.t))
 	if errors.Is(err, ErrStopping) {

@@ -689,7 +689,7 @@ func TestTrap55AsRoot(t *testing.T) {
 		t.Errorf("%d files and folders", seen)
 	}
 	// And root reads what that user's worker leaves.
-	if n, err := readNote(r.files.note(), other); err != nil || n.Target != r.t {
+	if n, err := readNoteOf(other, r.files.note()); err != nil || n.Target != r.t {
 		t.Errorf("%+v, %v", n, err)
 	}
 }
