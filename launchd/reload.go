@@ -204,15 +204,6 @@ func (r *reload) begin(ctx context.Context) (unlock func(), err error) {
 	return unlock, nil
 }
 
-// makeParents makes the folders above the state folder that are missing.
-func (r *reload) makeParents() error {
-	owner := os.Geteuid()
-	if uid, ok := r.t.Domain.user(); ok {
-		owner = uid
-	}
-	return makeFolders(filepath.Dir(r.o.StateDir), 0o755, owner)
-}
-
 // alone looks for the worker of another reload. One that is loaded, not running and past
 // its deadline is what is left of a reload that cannot end any more; it is removed.
 func (r *reload) alone(ctx context.Context) error {
