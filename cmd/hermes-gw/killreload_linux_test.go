@@ -347,14 +347,17 @@ func TestKilledRollBack(t *testing.T) {
 		r := newRig(t, scale)
 		g := r.turnstile()
 		old, from := r.job(), r.now()
-		result, code, stderr := r.workerKilled(g, k, func() {
-			r.define("bad", "<key>LimitLoadToSessionType</key><string>LoginWindow</string>")
+		r.define("bad", "")
+		result, code, stderr := r.workerKilled(g, k, func() { // what it says stays as it was checked
+			if err := os.Chmod(r.plist, 0o666); err != nil {
+				t.Fatal(err)
+			}
 		})
 		what := fmt.Sprintf("worker killed at %v", result.Next)
 		if !r.reloaded(what, from, old, "first", result.At) {
 			t.Errorf("%s: nothing was done", what)
 		}
-		if code != exitFailed || !strings.Contains(stderr, "the old one was loaded again") || !strings.Contains(stderr, "(134)") {
+		if code != exitFailed || !strings.Contains(stderr, "the old one was loaded again") || !strings.Contains(stderr, "(122)") {
 			t.Errorf("%s: exit %d, %s", what, code, stderr)
 		}
 		if calls == 0 {

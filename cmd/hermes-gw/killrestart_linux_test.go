@@ -67,7 +67,7 @@ func (r *rig) restartKilled(kill func() (killpoint.Result, error)) (killpoint.Re
 func TestKilledRestart(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
-	trace, err := killpoint.Count(t.Context(), r.command("", "restart", "job"))
+	trace, err := killpoint.Count(t.Context(), r.command("", "restart", "--force", "job"))
 	traced(t, err)
 	if len(trace.Sent(kickstart)) != 1 || trace.Status.ExitStatus() != exitOK {
 		t.Fatalf("%v: %v", trace.Status, trace.Calls)
@@ -75,7 +75,7 @@ func TestKilledRestart(t *testing.T) {
 	phases := map[phase]int{}
 	kill := func(k int) bool {
 		result, where := r.restartKilled(func() (killpoint.Result, error) {
-			return killpoint.Kill(t.Context(), r.command("", "restart", "job"), k)
+			return killpoint.Kill(t.Context(), r.command("", "restart", "--force", "job"), k)
 		})
 		phases[where]++
 		return result.Killed
@@ -91,11 +91,11 @@ func TestKilledRestart(t *testing.T) {
 func TestKilledRestartAtRandom(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
-	took := duration(t, func() *exec.Cmd { return r.command("", "restart", "job") })
+	took := duration(t, func() *exec.Cmd { return r.command("", "restart", "--force", "job") })
 	phases := map[phase]int{}
 	randomKills(t, took*3/2, 700*time.Millisecond, func(d time.Duration) bool {
 		result, where := r.restartKilled(func() (killpoint.Result, error) {
-			return killpoint.KillAfter(t.Context(), r.command("", "restart", "job"), d)
+			return killpoint.KillAfter(t.Context(), r.command("", "restart", "--force", "job"), d)
 		})
 		phases[where]++
 		return result.Killed
