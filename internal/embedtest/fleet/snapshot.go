@@ -19,7 +19,7 @@ import (
 type Snapshot struct {
 	f     *Fleet
 	files map[string]file // by path
-	notes map[string]int  // length of each home's log of its stand-ins
+	notes map[string]int  // length of each home's log of its stand-ins, before the files were read
 }
 
 // file is one of them.
@@ -104,11 +104,15 @@ func (s Snapshot) changes() (problems []string) {
 	s.f.must(err)
 	noted := map[string][]standin.Event{}
 	for _, g := range s.f.gateways {
-		for _, e := range s.f.log(g.Profile)[s.notes[g.Profile]:] {
-			if e.Kind == standin.Write || e.Kind == standin.Remove {
-				path := filepath.Join(g.Home, e.Path)
-				noted[path] = append(noted[path], e)
+		for i, e := range s.f.log(g.Profile) {
+			if e.Kind != standin.Write && e.Kind != standin.Remove {
+				continue
 			}
+			path := filepath.Join(g.Home, e.Path)
+			if i < s.notes[g.Profile] {
+				noted[path] = nil // but the last one may not have been carried out yet
+			}
+			noted[path] = append(noted[path], e)
 		}
 	}
 	say := func(path, format string, args ...any) {
