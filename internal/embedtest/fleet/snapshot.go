@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -59,7 +60,7 @@ func (f *Fleet) files() (map[string]file, error) {
 			one := file{mode: info.Mode(), modTime: info.ModTime()}
 			switch {
 			case info.Mode().IsRegular():
-				one.data, err = os.ReadFile(path)
+				one, err = readFile(path)
 			case info.Mode()&fs.ModeSymlink != 0:
 				var to string
 				to, err = os.Readlink(path)
@@ -75,6 +76,22 @@ func (f *Fleet) files() (map[string]file, error) {
 		}
 	}
 	return files, nil
+}
+
+// readFile reads a file that may be replaced meanwhile: time and content are of one.
+func readFile(path string) (one file, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return one, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return one, err
+	}
+	one.mode, one.modTime = info.Mode(), info.ModTime()
+	one.data, err = io.ReadAll(f)
+	return one, err
 }
 
 // gone makes nothing of a file that a gateway took away meanwhile.
