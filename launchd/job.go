@@ -12,13 +12,16 @@ import (
 // Job is what launchd tells of a job: its attributes (712), its print text (708), or both.
 // A field that its source did not give is "", nil or, for PID, 0.
 type Job struct {
-	Target         Target
-	PID            int            // both; 0 when it is not running
-	State          State          // print
-	Type           string         // print: "LaunchAgent", "LaunchDaemon", "Submitted", ...
-	Path           string         // both: the plist that launchd read; of a job without one words in parentheses, "(submitted by smd.500)"
-	Program        string         // both
-	Arguments      []string       // print: argv
+	Target    Target
+	PID       int      // both; 0 when it is not running
+	State     State    // print
+	Type      string   // print: "LaunchAgent", "LaunchDaemon", "Submitted", ...
+	Path      string   // both: the plist that launchd read; of a job without one words in parentheses, "(submitted by smd.500)"
+	Program   string   // both
+	Arguments []string // print: argv
+	// Environment are the variables of its definition (print), nil if it has none. They can hold
+	// secrets.
+	Environment    map[string]string
 	Runs           *int           // print: spawns since it was loaded
 	LastExit       Exit           // print
 	MinimumRuntime *time.Duration // print: ThrottleInterval; whole seconds

@@ -3,6 +3,7 @@ package launchd
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -76,7 +77,7 @@ func (p printed) job(t Target) (j Job, d definitionText, err error) {
 		delete(fields, name)
 	}
 
-	d.fields = fields
+	d.fields, j.Environment = fields, own(d.environment)
 	j.State, j.SpawnIn = stateWords(fields["state"])
 	j.Type = fields["type"]
 	j.Path = fields["path"]
@@ -117,6 +118,17 @@ func (p printed) job(t Target) (j Job, d definitionText, err error) {
 		j.PID = pid
 	}
 	return j, d, nil
+}
+
+// own are the variables of a job's definition: launchd adds one of its own when it prints
+// them. nil if there is no other.
+func own(environment map[string]string) map[string]string {
+	env := maps.Clone(environment)
+	delete(env, "XPC_SERVICE_NAME")
+	if len(env) == 0 {
+		return nil
+	}
+	return env
 }
 
 // stateWords reads the value of state, with the seconds until a scheduled spawn if it has

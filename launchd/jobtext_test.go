@@ -74,6 +74,7 @@ func TestParseJob(t *testing.T) {
 		Path: "/Users/u/Library/LaunchAgents/ai.hermes.gateway.plist", Program: "/bin/sh",
 		Arguments: []string{"/bin/sh", "-c", "exec hermes gateway run"}, Runs: ptr(3), LastExit: Exit{Kind: ExitNever},
 		MinimumRuntime: ptr(10 * time.Second), ExitTimeout: ptr(5 * time.Second), KeepAlive: ptr(true), RunAtLoad: ptr(true), Reason: "speculative",
+		Environment: map[string]string{"PATH": "/usr/bin:/bin", "state": "nonsense"},
 	}
 	if !sound || !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v, %v\nwant %+v", got, sound, want)
@@ -188,7 +189,7 @@ func TestParseServicesBroken(t *testing.T) {
 		}
 	}
 	for _, row := range []string{
-		"\t\tx      - \tlabel", "\t\t-1      - \tlabel", "\t\t99999999999      - \tlabel", "\t\t1 \tlabel",
+		"\t\tx      - \tlabel", "\t\t-2      - \tlabel", "\t\t99999999999      - \tlabel", "\t\t1 \tlabel",
 		"\t\t1 0 label", "\t\t1 0 \t", "\t1 0 \tlabel", "label", "\t\t\tlabel",
 	} {
 		text := "gui/501 = {\n\tservices = {\n" + row + "\n\t}\n}\n"

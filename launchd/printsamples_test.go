@@ -48,15 +48,18 @@ func TestParsePrintSamples(t *testing.T) {
 			Arguments: []string{"/opt/example/bin/queue-worker", "--concurrency", "4"}, Runs: ptr(371), Reason: "semaphore",
 			LastExit: Exit{Kind: ExitSignaled, Signal: 15}, MinimumRuntime: ptr(30 * time.Second), RunAtLoad: ptr(true),
 			KeepAlive: ptr(true), KeepAliveIf: map[string]bool{"successful exit": false, "after crash": true},
+			Environment: map[string]string{"OSLogRateLimit": "64", "PATH": "/usr/bin:/bin"},
 		}),
 		"service-interval": agent("com.example.hourly-sweep", Job{
 			State: StateNotRunning, Path: agents + "com.example.hourly-sweep.plist", Program: "/bin/zsh",
 			Arguments: []string{"/bin/zsh", "-lc", "set -eu; exec /opt/example/bin/python /opt/example/sweep.py"},
 			Runs:      ptr(7), LastExit: Exit{Kind: ExitCode}, MinimumRuntime: ptr(10 * time.Second), RunAtLoad: ptr(true),
+			Environment: map[string]string{"OSLogRateLimit": "64"},
 		}),
 		"service-never-run": agent("com.example.on-demand", Job{
 			State: StateNotRunning, Path: agents + "com.example.on-demand.plist", Program: "/opt/example/bin/on-demand",
 			Runs: ptr(0), LastExit: Exit{Kind: ExitNever}, MinimumRuntime: ptr(10 * time.Second), RunAtLoad: ptr(false),
+			Environment: map[string]string{"OSLogRateLimit": "64"},
 		}),
 		"service-jetsam": {
 			Target: Target{System(), "com.example.accessory.daemon"}, State: StateNotRunning, Type: "LaunchDaemon",
@@ -64,6 +67,7 @@ func TestParsePrintSamples(t *testing.T) {
 			Program:   "/System/Library/PrivateFrameworks/CoreAccessories.framework/Support/accessoryd",
 			Arguments: []string{"/System/Library/PrivateFrameworks/CoreAccessories.framework/Support/accessoryd"},
 			Runs:      ptr(1), LastExit: Exit{Words: "JETSAM_REASON_MEMORY_IDLE_EXIT"}, MinimumRuntime: ptr(10 * time.Second), ExitTimeout: ptr(5 * time.Second),
+			Environment: map[string]string{"MallocSpaceEfficient": "1", "OSLogRateLimit": "64"},
 		},
 		"service-xpcproxy": agent("com.example.agent", Job{
 			PID: 51725, State: StateXPCProxy, Runs: ptr(2), Reason: "non-ipc demand", LastExit: Exit{Kind: ExitSignaled, Signal: 15},

@@ -22,39 +22,63 @@ var errProcargs = errors.New("not in the form of KERN_PROCARGS2")
 // A Mac must confirm the padding; if it is another one, an argv that ends like a variable
 // (env A=b) is taken to begin with an empty argument, and is no match.
 func parseProcargs(b []byte) ([]string, error) {
+	argv, _, err := splitProcargs(b)
+	return argv, err
+}
+
+// splitProcargs is parseProcargs, and what follows the arguments.
+func splitProcargs(b []byte) (argv []string, rest []byte, err error) {
 	if len(b) < 4 {
-		return nil, errProcargs
+		return nil, nil, errProcargs
 	}
 	argc := int(int32(binary.LittleEndian.Uint32(b)))
 	b = b[4:]
 	end := bytes.IndexByte(b, 0)
 	if argc < 0 || argc > len(b) || end < 0 {
-		return nil, errProcargs
+		return nil, nil, errProcargs
 	}
 	const pointer = 8
 	padded := (end + 1 + pointer - 1) &^ (pointer - 1)
 	for end < len(b) && b[end] == 0 {
 		end++
 	}
-	argv, err := cutStrings(b[end:], argc)
+	argv, rest, err = cutStrings(b[end:], argc)
 	if empty := min(end-padded, argc); empty > 0 && (err != nil || allVariables(argv[argc-empty:])) {
-		argv, err = cutStrings(b[end-empty:], argc)
+		argv, rest, err = cutStrings(b[end-empty:], argc)
 	}
-	return argv, err
+	return argv, rest, err
 }
 
-// cutStrings takes the first n strings.
-func cutStrings(b []byte, n int) ([]string, error) {
-	list := make([]string, 0, n)
+// cutStrings takes the first n strings, and leaves the rest.
+func cutStrings(b []byte, n int) (list []string, rest []byte, err error) {
+	list = make([]string, 0, n)
 	for range n {
 		i := bytes.IndexByte(b, 0)
 		if i < 0 {
-			return nil, errProcargs // cut off: what is there may be half an argument
+			return nil, nil, errProcargs // cut off: what is there may be half an argument
 		}
 		list = append(list, string(b[:i]))
 		b = b[i+1:]
 	}
-	return list, nil
+	return list, b, nil
+}
+
+// variable finds a variable in an environment: strings with a NUL at the end of each. On macOS
+// an empty one ends it, and strings for the dynamic linker follow. The first of a name counts, as
+// for getenv(3).
+func variable(environ []byte, name string) (value string, set bool) {
+	for len(environ) > 0 && environ[0] != 0 {
+		entry := environ
+		if i := bytes.IndexByte(environ, 0); i >= 0 {
+			entry, environ = environ[:i], environ[i+1:]
+		} else {
+			environ = nil
+		}
+		if key, value, ok := bytes.Cut(entry, []byte("=")); ok && string(key) == name {
+			return string(value), true
+		}
+	}
+	return "", false
 }
 
 // allVariables reports whether each of these could be a variable of the environment.

@@ -60,6 +60,13 @@ func (t *Table) readKinfo(sys *cgoless.Sysctl, uid int) error {
 
 // readProcargs reads the arguments of a process with one sysctl.
 func (t *Table) readProcargs(sys *cgoless.Sysctl, pid int) ([]string, error) {
+	argv, _, err := t.procargs(sys, pid)
+	return argv, err
+}
+
+// procargs reads the arguments, and what follows them: the environment, where the system
+// shows it. rest is overwritten by the next call.
+func (t *Table) procargs(sys *cgoless.Sysctl, pid int) (argv []string, rest []byte, err error) {
 	if t.args == nil {
 		t.args = make([]byte, maxProcargs)
 	}
@@ -70,13 +77,13 @@ func (t *Table) readProcargs(sys *cgoless.Sysctl, pid int) ([]string, error) {
 	switch errno {
 	case 0:
 	case syscall.ESRCH:
-		return nil, ErrGone
+		return nil, nil, ErrGone
 	default: // EINVAL, EIO, EPERM: another user's, a zombie's, or in the middle of an exec
-		return nil, fmt.Errorf("%w: %w", ErrUnreadable, errno)
+		return nil, nil, fmt.Errorf("%w: %w", ErrUnreadable, errno)
 	}
-	argv, err := parseProcargs(t.args[:min(n, len(t.args))])
+	argv, rest, err = splitProcargs(t.args[:min(n, len(t.args))])
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+		return nil, nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
-	return argv, nil
+	return argv, rest, nil
 }

@@ -28,3 +28,12 @@ func (t *Table) readArgs(pid int) ([]string, error) {
 	}
 	return t.readProcargs(sys, pid)
 }
+
+func (t *Table) readEnvironment(pid int) ([]byte, error) {
+	sys, err := loadSysctl()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	_, rest, err := t.procargs(sys, pid)
+	return rest, err
+}

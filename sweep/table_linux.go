@@ -177,10 +177,21 @@ func retry(call func() (int, error)) (n int, err error) {
 }
 
 func (t *Table) readArgs(pid int) ([]string, error) {
+	b, err := t.readFile(pid, "cmdline")
+	if err != nil {
+		return nil, err
+	}
+	return splitArgs(b), nil
+}
+
+func (t *Table) readEnvironment(pid int) ([]byte, error) { return t.readFile(pid, "environ") }
+
+// readFile reads a file of a process whole. It is overwritten by the next call.
+func (t *Table) readFile(pid int, name string) ([]byte, error) {
 	if t.args == nil {
 		t.args = make([]byte, 4096)
 	}
-	fd, err := open(procfs+"/"+strconv.Itoa(pid)+"/cmdline", 0)
+	fd, err := open(procfs+"/"+strconv.Itoa(pid)+"/"+name, 0)
 	switch {
 	case errors.Is(err, syscall.ENOENT):
 		return nil, ErrGone
@@ -197,11 +208,11 @@ func (t *Table) readArgs(pid int) ([]string, error) {
 		case err != nil:
 			return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
 		case n == 0:
-			return splitArgs(t.args[:size]), nil
+			return t.args[:size], nil
 		}
 		if size += n; size == len(t.args) {
 			if size > maxArgs {
-				return nil, fmt.Errorf("%w: more than %d MiB of arguments", ErrUnreadable, maxArgs>>20)
+				return nil, fmt.Errorf("%w: more than %d MiB of %s", ErrUnreadable, maxArgs>>20, name)
 			}
 			t.args = append(t.args, make([]byte, size)...)
 		}

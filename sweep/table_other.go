@@ -18,3 +18,7 @@ func (t *Table) read(context.Context, int) error {
 func (t *Table) readArgs(int) ([]string, error) {
 	return nil, fmt.Errorf("%w: %w", ErrUnreadable, errors.ErrUnsupported)
 }
+
+func (t *Table) readEnvironment(int) ([]byte, error) {
+	return nil, fmt.Errorf("%w: %w", ErrUnreadable, errors.ErrUnsupported)
+}

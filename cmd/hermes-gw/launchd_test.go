@@ -306,7 +306,7 @@ func TestNoServer(t *testing.T) {
 	}
 }
 
-// The uid of a bare label: --uid, else SUDO_UID for root only, else the caller's.
+// Trap 55: the uid of a bare label: --uid, else SUDO_UID for root only, else the caller's.
 func TestUID(t *testing.T) {
 	for _, test := range []struct {
 		euid int
@@ -476,7 +476,7 @@ func TestStatus(t *testing.T) {
 		t.Fatalf("exit %d: %s", code, &c.stderr)
 	}
 	p := parseJSON(t, c.stdout.Bytes())
-	if r := p.Results[0]; r.State != "running" || *r.PID != noSuchPID || r.Path != "/p.plist" || r.Disabled == nil || *r.Disabled {
+	if r := p.Results[0]; r.State != "running" || *r.PID != noSuchPID || r.Path != "(submitted by tests.1)" || r.Disabled == nil || *r.Disabled {
 		t.Errorf("%s", &c.stdout)
 	}
 	if got := f.routines(true); len(got) > 0 || c.hangupIgnored > 0 {

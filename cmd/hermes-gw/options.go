@@ -25,7 +25,57 @@ type options struct {
 	domain  string
 	rules   bool
 	tree    bool
+
+	// Of restart.
+	all        bool
+	profiles   []string
+	graceful   optional
+	forceAfter time.Duration
+	wait       string
+	bootstrap  bool
+	dryRun     bool
+	force      bool
+	verbose    bool
+
+	// Of logs.
+	follow bool
+	lines  int
 }
+
+// amount is a number of lines.
+type amount int
+
+func (a *amount) String() string { return strconv.Itoa(int(*a)) }
+func (a *amount) Type() string   { return "N" }
+
+func (a *amount) Set(s string) error {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil {
+		return errors.New("not a number of lines")
+	}
+	*a = amount(n)
+	return nil
+}
+
+// optional is a flag that can stand without its duration.
+type optional struct {
+	d   time.Duration
+	set bool
+}
+
+func (o *optional) String() string { return "" }
+func (o *optional) Type() string   { return "DUR" }
+
+func (o *optional) Set(s string) error {
+	o.set = true
+	if s == optionalAlone {
+		return nil
+	}
+	return (*positive)(&o.d).Set(s)
+}
+
+// optionalAlone is what pflag gives an optional flag that stands without a value.
+const optionalAlone = "the job's own"
 
 // uid is the --uid flag; set tells 0 from absent.
 type uid struct {
@@ -87,6 +137,19 @@ const (
 	flagDomain  = "domain"
 	flagRules   = "rules"
 	flagTree    = "tree"
+
+	flagAll        = "all"
+	flagProfile    = "profile"
+	flagGraceful   = "graceful"
+	flagForceAfter = "force-after"
+	flagWait       = "wait"
+	flagBootstrap  = "bootstrap"
+	flagDryRun     = "dry-run"
+	flagForce      = "force"
+	flagVerbose    = "verbose"
+
+	flagFollow = "follow"
+	flagLines  = "lines"
 )
 
 // bind adds the named flags to a set. In usages the word in backquotes is the
@@ -110,6 +173,29 @@ func (o *options) bind(set *pflag.FlagSet, names ...string) {
 			set.BoolVar(&o.rules, name, o.rules, "list the rules")
 		case flagTree:
 			set.BoolVar(&o.tree, name, o.tree, "show which process is a child of which")
+		case flagAll:
+			set.BoolVar(&o.all, name, o.all, "every gateway of this installation, and then stop those that run beside launchd's")
+		case flagProfile:
+			set.StringArrayVarP(&o.profiles, name, "p", o.profiles, "the gateway of profile `P`; may be given more than once")
+		case flagGraceful:
+			set.Var(&o.graceful, name, "let the gateway finish its work first, for at most `DUR`; without DUR for almost the job's exit timeout")
+			set.Lookup(name).NoOptDefVal = optionalAlone
+		case flagForceAfter:
+			set.Var((*positive)(&o.forceAfter), name, "with --graceful, stop what is still at work after `DUR`")
+		case flagWait:
+			set.StringVar(&o.wait, name, o.wait, "be done when the new process is `STATE`: spawned (as without this), ready or platforms")
+		case flagBootstrap:
+			set.BoolVar(&o.bootstrap, name, o.bootstrap, "load a gateway that is not loaded, from its property list")
+		case flagDryRun:
+			set.BoolVar(&o.dryRun, name, o.dryRun, "say what would be sent, signalled and spared, and do nothing")
+		case flagForce:
+			set.BoolVar(&o.force, name, o.force, "restart it although it was restarted 3 times in the last minute")
+		case flagVerbose:
+			set.BoolVarP(&o.verbose, name, "v", o.verbose, "print each step to stderr, also where no person reads")
+		case flagFollow:
+			set.BoolVarP(&o.follow, name, "f", o.follow, "go on with what is written from now on, until interrupted")
+		case flagLines:
+			set.VarP((*amount)(&o.lines), name, "n", "show the last `N` lines of each file; else 20")
 		case flagHelp:
 			set.BoolVarP(&o.help, name, "h", o.help, "print this page")
 		case flagVersion:
@@ -121,8 +207,14 @@ func (o *options) bind(set *pflag.FlagSet, names ...string) {
 // values says what a flag wants, for the line about a value that is none.
 func values(flag string) string {
 	switch flag {
-	case flagTimeout:
+	case flagTimeout, flagGraceful, flagForceAfter:
 		return "a duration above zero, such as 10s or 2m"
+	case flagWait:
+		return "spawned, ready or platforms"
+	case flagLines:
+		return "a number of lines, such as 50"
+	case flagProfile:
+		return "a profile's name, such as work"
 	case flagUID:
 		return "a user id, such as 501"
 	case flagLaunchd:
@@ -177,7 +269,7 @@ func parse(set *pflag.FlagSet, args []string, page string) error {
 		}
 		return usage(page, "unknown flag --%s", name)
 	case errors.As(err, &missing):
-		name := missing.GetSpecifiedName()
+		name := missing.GetFlag().Name
 		return usage("Give it "+values(name)+".", "--%s has no value", name)
 	case errors.As(err, &invalid):
 		name := invalid.GetFlag().Name

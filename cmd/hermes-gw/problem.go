@@ -4,33 +4,28 @@ import (
 	"context"
 	"errors"
 	"io"
-	"io/fs"
 	"net"
 	"strings"
 	"syscall"
 
+	hermesgw "github.com/hermes-gw/hermes-gw"
+	"github.com/hermes-gw/hermes-gw/internal/probe"
 	"github.com/hermes-gw/hermes-gw/internal/xpcwire"
 	"github.com/hermes-gw/hermes-gw/launchd"
 	"github.com/hermes-gw/hermes-gw/xpc"
 )
 
 // problem is an error as it is printed, in text and in JSON.
-type problem struct {
-	Code    string `json:"code"` // one of the words in problemCode
-	Errno   int    `json:"errno,omitempty"`
-	Message string `json:"message"`
-	Remedy  string `json:"remedy,omitempty"`
-}
+type problem = hermesgw.Problem
 
-// explain puts an error into words; nil gives nil.
+// explain puts an error into words; nil gives nil. The library knows what is wrong with jobs; this
+// adds what is wrong with the command line and with the launchd that it names.
 func explain(err error) *problem {
-	if err == nil {
+	p := hermesgw.Explain(err)
+	if p == nil {
 		return nil
 	}
-	p := &problem{Code: problemCode(err), Message: message(err)}
-	if e, ok := errors.AsType[*launchd.Error](err); ok {
-		p.Errno = int(e.Code)
-	}
+	p.Code, p.Message = problemCode(err), message(err)
 	p.Remedy = remedy(err, p.Code)
 	return p
 }
@@ -54,39 +49,24 @@ func problemCode(err error) string {
 	if _, ok := errors.AsType[*plistError](err); ok {
 		return codePlist
 	}
-	for _, row := range []struct {
-		sentinel error
-		code     string
-	}{
-		{launchd.ErrNotLoaded, "not-loaded"},
-		{launchd.ErrNoDomain, "no-session"},
-		{launchd.ErrDisabled, "disabled"},
-		{launchd.ErrAlreadyLoaded, "already-loaded"},
-		{launchd.ErrStopping, "stopping"},
-		{launchd.ErrProtected, "protected"},
-		{launchd.ErrNotEntitled, "not-entitled"},
-		{launchd.ErrReloading, "busy"},
-		{launchd.ErrAmbiguous, "ambiguous-domain"},
-		{errInterrupted, codeInterrupted},
-		{context.Canceled, codeInterrupted},
-		{context.DeadlineExceeded, codeTimeout},
-		{xpcwire.ErrFrameTooLarge, codeProtocol},
-		{xpcwire.ErrMalformed, codeProtocol},
-	} {
-		if errors.Is(err, row.sentinel) {
-			return row.code
-		}
+	switch {
+	case errors.Is(err, errInterrupted):
+		return codeInterrupted
+	case errors.Is(err, probe.ErrBusy):
+		return "busy"
+	case errors.Is(err, xpcwire.ErrFrameTooLarge), errors.Is(err, xpcwire.ErrMalformed):
+		return codeProtocol
+	case unknown(err):
+		return hermesgw.Explain(err).Code
 	}
-	if unknown(err) {
-		return codeUnknown
+	code := hermesgw.Explain(err).Code
+	if code == codeUnknown { // of a question only, which changes nothing
+		code = "failed"
 	}
-	if _, ok := errors.AsType[*connectError](err); ok || isConnection(err) {
+	if _, ok := errors.AsType[*connectError](err); (ok || isConnection(err)) && (code == "failed" || code == "permission") {
 		return codeConnection
 	}
-	if errors.Is(err, fs.ErrPermission) {
-		return "permission"
-	}
-	return "failed"
+	return code
 }
 
 func isUsage(err error) bool {
@@ -133,6 +113,9 @@ func remedy(err error, code string) string {
 	case codeUnknown:
 		return "Look with hermes-gw status."
 	case "busy":
+		if errors.Is(err, probe.ErrBusy) {
+			return "Wait for its end."
+		}
 		return "Wait for it, and look with hermes-gw status."
 	case codeInterrupted:
 		if unknown(err) {
@@ -158,21 +141,11 @@ func outcomeOf(err error) launchd.Outcome {
 	if unknown(err) {
 		return launchd.OutcomeUnknown
 	}
-	switch problemCode(err) {
+	switch code := problemCode(err); code {
 	case codeUsage:
 		return outcomeUsage
-	case "not-loaded":
-		return launchd.OutcomeNotLoaded
-	case "no-session":
-		return launchd.OutcomeNoSession
-	case "disabled":
-		return launchd.OutcomeDisabled
-	case "protected":
-		return launchd.OutcomeProtected
-	case "busy":
-		return launchd.OutcomeBusy
-	case "ambiguous-domain":
-		return launchd.OutcomeAmbiguousDomain
+	case "not-loaded", "no-session", "disabled", "protected", "busy", "refused", "foreign", "ambiguous-domain":
+		return launchd.Outcome(code)
 	}
 	return launchd.OutcomeFailed
 }

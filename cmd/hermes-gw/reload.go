@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/launchd"
@@ -85,6 +84,9 @@ func (c *command) reload(t launchd.Target) (launchd.ReloadResult, error) {
 	if err != nil {
 		return launchd.ReloadResult{}, err
 	}
+	progress := c.progress()
+	defer progress.end()
+	o.OnEvent = progress.event
 	ctx := c.ctx
 	if c.opts.timeout > 0 { // of the wait: what launchd carries out goes on
 		var cancel context.CancelFunc
@@ -94,40 +96,37 @@ func (c *command) reload(t launchd.Target) (launchd.ReloadResult, error) {
 	return c.launchd.Reload(ctx, t, o)
 }
 
-// reloadOptions says where the notes of reloads lie and how launchd runs the worker: this
-// very program.
+// reloadOptions are those for one job.
 func (c *command) reloadOptions(t launchd.Target) (o launchd.ReloadOptions, err error) {
 	owner := 0 // of the other domains' files
 	if uid, ok := domainUser(t.Domain); ok {
 		owner = uid
 	}
+	if o, err = c.reloadFor(owner); err == nil {
+		o.Path, err = c.givenPlist(t.Label)
+	}
+	return o, err
+}
+
+// reloadFor says where the notes of a user's reloads lie and how launchd runs the worker: this
+// very program.
+func (c *command) reloadFor(owner int) (o launchd.ReloadOptions, err error) {
 	self, err := c.env.executable()
 	if err != nil {
 		return o, fmt.Errorf("find this program: %w", err)
 	}
 	o.Program = []string{self, reloadWorkerArg}
-	if o.StateDir, err = c.stateDir(owner); err != nil {
-		return o, err
-	}
-	if o.Path, err = c.givenPlist(t.Label); err != nil {
-		return o, err
-	}
-	o.Address = c.opts.launchd
-	if o.Address == "" {
-		o.Address = c.env.getenv(envLaunchd)
-	}
-	if path, ok := strings.CutPrefix(o.Address, "unix:"); ok { // the worker has another folder
-		if path, err = filepath.Abs(path); err != nil {
-			return o, err
-		}
-		o.Address = "unix:" + path
-	}
-	return o, nil
+	o.StateDir, err = c.stateDir(owner)
+	o.Address = c.address()
+	return o, err
 }
 
 // stateDir is the folder for what has to last, in the account home of the user: not in a
 // cache, because launchd may name a file in it as a job's property list.
 func (c *command) stateDir(uid int) (string, error) {
+	if dir := c.env.getenv(envState); filepath.IsAbs(dir) {
+		return dir, nil
+	}
 	home, err := c.env.home(uid)
 	if err != nil {
 		return "", fmt.Errorf("the home folder of user %d is not known: %w", uid, err)

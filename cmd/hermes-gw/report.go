@@ -7,22 +7,27 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	hermesgw "github.com/hermes-gw/hermes-gw"
+	"github.com/hermes-gw/hermes-gw/internal/probe"
 )
 
 // schemaVersion is the "version" of the JSON output. Fields may be added; a change
 // of meaning or a removal raises it.
-const schemaVersion = 1
+const schemaVersion = hermesgw.SchemaVersion
 
 // report is what a verb hands back: its results in the order of the arguments, or
 // what kept it from having any.
 type report struct {
 	results []result
-	err     error  // nothing was done; results are empty
-	text    string // printed instead of results: a help page, a version
-	fields  fields // of JSON, besides the results
-	warning string // for stderr, about the whole
-	exit    int    // of a report without results and without err
-	worst   bool   // the results lead to the exit code of the worst, not to that of some of several
+	err     error    // nothing was done; results are empty
+	text    string   // printed instead of results: a help page, a version
+	fields  fields   // of JSON, besides the results
+	warning string   // for stderr, about the whole
+	after   []string // lines for stdout, after those of the results
+	failed  bool     // something besides the results failed
+	exit    int      // of a report without results and without err
+	worst   bool     // the results lead to the exit code of the worst, not to that of some of several
 }
 
 // fields are additional top-level fields of the JSON object.
@@ -31,6 +36,17 @@ type fields struct {
 	Help    string `json:"help,omitempty"`
 	Note    string `json:"note,omitempty"`
 	Rules   []rule `json:"rules,omitempty"`
+
+	Probe *probe.Report `json:"probe,omitempty"`
+	// Of restart.
+	DryRun   bool                    `json:"dry_run,omitempty"`
+	Sweep    *hermesgw.SweepDocument `json:"sweep,omitempty"`
+	Warnings []string                `json:"warnings,omitempty"`
+}
+
+// noted is a result of which people want to see more than its line when something is wrong.
+type noted interface {
+	notes() []string // lines for stderr
 }
 
 // result is what became of one job. It marshals to its JSON object.
@@ -64,6 +80,9 @@ func (r report) code() int {
 	for i, one := range r.results {
 		codes[i] = one.exitCode()
 	}
+	if r.failed {
+		codes = append(codes, exitFailed)
+	}
 	if r.worst {
 		return slices.Max(codes)
 	}
@@ -93,6 +112,9 @@ func (r report) print(verb string, code int, asJSON bool, stdout, stderr io.Writ
 				fmt.Fprintln(stdout, line)
 			}
 		}
+		for _, line := range r.after {
+			fmt.Fprintln(stdout, line)
+		}
 	}
 	if r.err != nil {
 		complain(stderr, verb, "", explain(r.err))
@@ -100,12 +122,20 @@ func (r report) print(verb string, code int, asJSON bool, stdout, stderr io.Writ
 	if r.warning != "" {
 		fmt.Fprintf(stderr, "hermes-gw: warning: %s\n", shown(r.warning))
 	}
+	for _, w := range r.fields.Warnings {
+		fmt.Fprintf(stderr, "hermes-gw: warning: %s\n", shown(w))
+	}
 	for _, one := range r.results {
 		for _, w := range one.warnings() {
 			fmt.Fprintf(stderr, "hermes-gw: warning: %s: %s\n", shown(one.subject()), shown(w))
 		}
 		if p := one.trouble(); p != nil {
 			complain(stderr, verb, one.subject(), p)
+		}
+		if more, ok := one.(noted); ok {
+			for _, line := range more.notes() {
+				fmt.Fprintln(stderr, "  "+line)
+			}
 		}
 	}
 }

@@ -1,25 +1,24 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
-	"time"
 
+	hermesgw "github.com/hermes-gw/hermes-gw"
 	"github.com/hermes-gw/hermes-gw/launchd"
+	"github.com/hermes-gw/hermes-gw/sweep"
 )
 
 // restartResult is one job of a restart.
-type restartResult struct {
-	asked launchd.Target // its domain may be missing
-	launchd.RestartResult
-	err error
-}
+type restartResult struct{ hermesgw.Result }
 
 func (r *restartResult) exitCode() int      { return exitOf(r.Outcome) }
 func (r *restartResult) warnings() []string { return r.Warnings }
-
-func (r *restartResult) subject() string { return called(r.Target, r.asked) }
+func (r *restartResult) subject() string    { return r.Name() }
 
 func (r *restartResult) line() string {
 	head := fmt.Sprintf("%s %s: ", r.Outcome, shown(r.subject()))
@@ -33,8 +32,11 @@ func (r *restartResult) line() string {
 	if r.Method != "" && r.Method != launchd.MethodKickstart {
 		how = ", by " + r.Method
 	}
+	if r.Phases.Ready > 0 {
+		how += ", ready after " + took(r.Phases.Ready)
+	}
 	return head + fmt.Sprintf("%s in %s (checks %s, request %s%s)",
-		pids(r.Old, r.New), took(r.Total), took(r.Resolve), took(r.Request), how)
+		pids(r.Old, r.New), took(r.Phases.Total), took(r.Phases.Resolve), took(r.Phases.Request), how)
 }
 
 // pids says which process went and which came.
@@ -47,40 +49,29 @@ func pids(from, to int) string {
 
 func (r *restartResult) trouble() *problem {
 	switch {
-	case r.Outcome.OK() || r.Outcome == launchd.OutcomeRequested && r.err == nil:
+	case r.Outcome.OK() || r.Outcome == launchd.OutcomeRequested && r.Err == nil:
 		return nil
-	case r.err == nil:
+	case r.Err == nil:
 		return &problem{Code: string(r.Outcome), Message: string(r.Outcome)}
 	}
-	return explain(r.err)
+	return explain(r.Err)
 }
 
-// phases are durations in milliseconds.
-type phases struct {
-	Resolve float64 `json:"resolve"`
-	Request float64 `json:"request"`
-	Total   float64 `json:"total"`
-}
-
-func milliseconds(d time.Duration) float64 {
-	return float64(d.Round(time.Microsecond)) / float64(time.Millisecond)
+// notes are what a person wants to see of a gateway that did not come up.
+func (r *restartResult) notes() (lines []string) {
+	for _, w := range r.Work {
+		lines = append(lines, fmt.Sprintf("still at work: %s, for %s", shown(w.Kind), age(w.Elapsed)))
+	}
+	for _, l := range r.Log {
+		lines = append(lines, "log: "+shown(l))
+	}
+	return lines
 }
 
 func (r *restartResult) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
-		Target   string          `json:"target"`
-		State    launchd.Outcome `json:"state"`
-		OldPID   *int            `json:"old_pid"`
-		NewPID   *int            `json:"new_pid"`
-		Method   string          `json:"method,omitempty"`
-		Phases   phases          `json:"phases_ms"`
-		Warnings []string        `json:"warnings"`
-		Error    *problem        `json:"error,omitempty"`
-	}{
-		r.subject(), r.Outcome, pid(r.Old), pid(r.New), r.Method,
-		phases{milliseconds(r.Resolve), milliseconds(r.Request), milliseconds(r.Total)},
-		list(r.Warnings), r.trouble(),
-	})
+	d := r.Document()
+	d.Error = r.trouble()
+	return json.Marshal(d)
 }
 
 // pid is null in JSON where there is no process.
@@ -99,132 +90,309 @@ func list(s []string) []string {
 	return s
 }
 
-// runRestart restarts all targets at the same time. A job that this command runs in
+// sweepLines tell of the processes that were signalled or, in a dry run, would be.
+func sweepLines(d *hermesgw.SweepDocument) (lines []string) {
+	for _, p := range d.Processes {
+		switch p.Outcome {
+		case string(sweep.Spared):
+			continue
+		case hermesgw.StatePlanned:
+			p.Outcome = "would stop"
+		}
+		line := fmt.Sprintf("%s manual gateway %d", p.Outcome, p.PID)
+		if p.Profile != "" {
+			line += " of profile " + p.Profile
+		}
+		if p.Error != "" {
+			line += ": " + p.Error
+		}
+		lines = append(lines, shown(line))
+	}
+	return lines
+}
+
+// selection reads what is to be restarted.
+func (c *command) selection() (s hermesgw.Selection, err error) {
+	if s.Targets, err = parseArguments(c.args); err != nil {
+		return s, err
+	}
+	s.All, s.Profiles = c.opts.all, c.opts.profiles
+	if s.All && len(s.Targets)+len(s.Profiles) > 0 {
+		return s, usage(c.verb.page(), "--%s is every gateway: name no other", flagAll)
+	}
+	return s, nil
+}
+
+// restartOptions are the flags as the library has them.
+func (c *command) restartOptions() (o hermesgw.RestartOptions, err error) {
+	if o.Select, err = c.selection(); err != nil {
+		return o, err
+	}
+	switch {
+	case c.opts.forceAfter > 0 && !c.opts.graceful.set:
+		return o, usage(c.verb.page(), "--%s is about --%s: give both", flagForceAfter, flagGraceful)
+	case c.opts.wait != "" && !slices.Contains(waits, hermesgw.Wait(c.opts.wait)):
+		return o, usage("Give it "+values(flagWait)+".", "--%s does not take %q", flagWait, c.opts.wait)
+	}
+	o.Graceful, o.Drain, o.ForceAfter = c.opts.graceful.set, c.opts.graceful.d, c.opts.forceAfter
+	o.Wait, o.Timeout = hermesgw.Wait(c.opts.wait), c.opts.timeout
+	o.Bootstrap, o.Force = c.opts.bootstrap, c.opts.force
+	o.Changing = c.interrupts.changing
+	return o, nil
+}
+
+var waits = []hermesgw.Wait{hermesgw.WaitSpawned, hermesgw.WaitReady, hermesgw.WaitPlatforms}
+
+// runRestart restarts all that is selected at the same time. A job that this command runs in
 // comes last, after the report: its request may end the command.
 func runRestart(c *command) report {
-	targets, uid, err := c.begin()
+	o, err := c.restartOptions()
 	if err != nil {
 		return report{err: err}
 	}
-	results := c.resolveAll(targets, uid)
-	last := newLast(len(results))
-	var all sync.WaitGroup
-	for i, r := range results {
-		all.Go(func() {
-			defer last.settle(i)
-			if r.err == nil {
-				c.restart(r, func(sofar launchd.RestartResult) (reported bool) {
-					if !sofar.Inside {
-						return false
-					}
-					sofar.Outcome = launchd.OutcomeRequested
-					sofar.Resolve += r.Resolve
-					sofar.Total = sofar.Resolve
-					r.RestartResult = sofar
-					last.settle(i)
-					return last.wait(c, func() report { return reportOf(results) })
-				})
-			}
-		})
+	uid, err := c.user()
+	if err != nil {
+		return report{err: err}
 	}
-	all.Wait()
-	return reportOf(results)
+	if err := c.connect(); err != nil {
+		return report{err: err}
+	}
+	groups := byUser(o.Select, uid)
+	if c.opts.dryRun {
+		return c.planned(groups, o)
+	}
+	progress := c.progress()
+	defer progress.end()
+	o.OnEvent = func(e launchd.Event) {
+		if o.Graceful && e.Kind == launchd.EventExited {
+			c.interrupts.drained(e.Target.Label)
+		}
+		progress.event(e)
+	}
+	all := newGroups(len(groups))
+	for n, g := range groups {
+		o := o
+		o.Select = g.Selection
+		o.Sending = func(r hermesgw.Report) {
+			if all.alone(c.ctx, n) { // else nothing more goes out, and there is a report in the end
+				progress.end()
+				c.printNow(all.report(n, &r))
+			}
+		}
+		go func() { all.end(n)(c.restartGroup(g.uid, o)) }()
+	}
+	return all.wait()
 }
 
-func reportOf(results []*restartResult) (r report) {
-	for _, one := range results {
-		r.results = append(r.results, one)
+func (c *command) restartGroup(uid int, o hermesgw.RestartOptions) (hermesgw.Report, error) {
+	h, err := c.hermes(uid)
+	if err != nil {
+		return hermesgw.Report{}, err
+	}
+	return h.Restart(c.ctx, o)
+}
+
+// userGroup is the part of a selection that is about one user's jobs.
+type userGroup struct {
+	uid int
+	hermesgw.Selection
+}
+
+// byUser sorts targets by the user of their domain: homes, locks and property lists are a
+// user's. Anything else is uid's.
+func byUser(s hermesgw.Selection, uid int) []userGroup {
+	own := userGroup{uid, s}
+	own.Targets = nil
+	var others []userGroup
+	for _, t := range s.Targets {
+		owner, ok := domainUser(t.Domain)
+		if !ok || owner == uid {
+			own.Targets = append(own.Targets, t)
+			continue
+		}
+		i := slices.IndexFunc(others, func(g userGroup) bool { return g.uid == owner })
+		if i < 0 {
+			i = len(others)
+			others = append(others, userGroup{uid: owner})
+		}
+		others[i].Targets = append(others[i].Targets, t)
+	}
+	if len(own.Targets)+len(own.Profiles) == 0 && !own.All && len(others) > 0 {
+		return others
+	}
+	return append([]userGroup{own}, others...)
+}
+
+// groups collect what becomes of each user's jobs.
+type groups struct {
+	mu    sync.Mutex
+	done  []*hermesgw.Report
+	errs  []error
+	ended []chan struct{}
+}
+
+func newGroups(n int) *groups {
+	g := &groups{done: make([]*hermesgw.Report, n), errs: make([]error, n), ended: make([]chan struct{}, n)}
+	for i := range g.ended {
+		g.ended[i] = make(chan struct{})
+	}
+	return g
+}
+
+// end takes what the n-th group came to.
+func (g *groups) end(n int) func(hermesgw.Report, error) {
+	return func(r hermesgw.Report, err error) {
+		g.mu.Lock()
+		g.done[n], g.errs[n] = &r, err
+		g.mu.Unlock()
+		close(g.ended[n])
+	}
+}
+
+// alone waits until all groups but the n-th have ended.
+func (g *groups) alone(ctx context.Context, n int) bool {
+	for i, ended := range g.ended {
+		if i == n {
+			continue
+		}
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+func (g *groups) wait() report {
+	for _, ended := range g.ended {
+		<-ended
+	}
+	return g.report(-1, nil)
+}
+
+// report joins what is known of all groups; the n-th, which is about to send its last request,
+// stands as it says.
+func (g *groups) report(n int, sofar *hermesgw.Report) (r report) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var errs []error
+	for i, done := range g.done {
+		if i == n {
+			done = sofar
+		} else if g.errs[i] != nil {
+			errs = append(errs, g.errs[i])
+			continue
+		}
+		for k := range done.Results {
+			r.results = append(r.results, &restartResult{done.Results[k]})
+		}
+		r.fields.Warnings = append(r.fields.Warnings, done.Warnings...)
+		if done.Sweep != nil {
+			d := done.Sweep.Document()
+			r.fields.Sweep, r.after = &d, sweepLines(&d)
+			if done.Sweep.Err != nil {
+				d.Error = explain(done.Sweep.Err)
+				r.fields.Warnings = append(r.fields.Warnings, done.Sweep.Err.Error())
+			}
+			r.failed = done.Sweep.Err != nil || done.Sweep.Left() > 0
+		}
+	}
+	switch {
+	case len(r.results) == 0 && len(errs) > 0:
+		return report{err: errors.Join(errs...)}
+	case len(r.results) == 0:
+		r.text, r.fields.Note, r.exit = noGateways()
+	}
+	for _, err := range errs {
+		r.failed = true
+		r.fields.Warnings = append(r.fields.Warnings, message(err))
 	}
 	return r
 }
 
-// resolveAll finds each target's domain. A job that was named twice stands in the
-// results once.
-func (c *command) resolveAll(targets []launchd.Target, uid int) []*restartResult {
-	found := make([]*restartResult, len(targets))
-	var all sync.WaitGroup
-	for i, t := range targets {
-		found[i] = &restartResult{asked: t}
-		all.Go(func() {
-			ctx, cancel := c.within(askTimeout)
-			defer cancel()
-			r, start := found[i], time.Now()
-			if r.Target, r.err = c.find(ctx, t, uid); r.err != nil {
-				r.Outcome = outcomeOf(r.err)
-			}
-			r.Resolve = time.Since(start)
-			r.Total = r.Resolve
-		})
-	}
-	all.Wait()
-	var results []*restartResult
-	first := map[string]*restartResult{}
-	for _, r := range found {
-		if same := first[r.subject()]; same != nil {
-			continue
+// noGateways is what there is to say of an installation without any.
+func noGateways() (text, note string, code int) {
+	note = "this installation has no gateway with a job or a property list"
+	return note + "\n", note, exitNotThere
+}
+
+// planned is a dry run.
+func (c *command) planned(groups []userGroup, o hermesgw.RestartOptions) (r report) {
+	ctx, cancel := c.within(askTimeout)
+	defer cancel()
+	for _, g := range groups {
+		h, err := c.hermes(g.uid)
+		if err != nil {
+			return report{err: err}
 		}
-		first[r.subject()] = r
-		results = append(results, r)
+		o.Select = g.Selection
+		plan, err := h.Plan(ctx, o)
+		if err != nil {
+			return report{err: err}
+		}
+		for i := range plan.Jobs {
+			r.results = append(r.results, &plannedResult{plan.Jobs[i]})
+		}
+		r.fields.Warnings = append(r.fields.Warnings, plan.Warnings...)
+		if d := plan.SweepDocument(); d != nil {
+			r.fields.Sweep = d
+			r.after = append(sweepLines(d), sparedLines(d)...)
+			if plan.SweepErr != nil {
+				r.fields.Warnings = append(r.fields.Warnings, "There would be no sweep: "+message(plan.SweepErr))
+			}
+		}
 	}
-	return results
+	if len(r.results) == 0 {
+		r.text, r.fields.Note, r.exit = noGateways()
+	}
+	r.fields.DryRun = true
+	return r
 }
 
-// restart carries out one restart. sending is called right before the request and
-// tells whether the report was written.
-func (c *command) restart(r *restartResult, sending func(launchd.RestartResult) bool) {
-	looked, reported := r.Resolve, false
-	o := launchd.RestartOptions{CheckEnabled: true, Sending: func(sofar launchd.RestartResult) { reported = sending(sofar) }}
-	if c.opts.timeout > 0 {
-		o.Timeout = max(c.opts.timeout-looked, time.Millisecond)
+// sparedLines tell of the processes that look like gateways and would be left alone.
+func sparedLines(d *hermesgw.SweepDocument) (lines []string) {
+	for _, p := range d.Processes {
+		if p.Outcome == string(sweep.Spared) {
+			lines = append(lines, shown(fmt.Sprintf("would spare process %d: %s", p.PID, p.Reason)))
+		}
 	}
-	done, err := c.launchd.Restart(c.ctx, r.Target, o)
-	if reported && err == nil {
-		return // as was reported; nobody inside the job was meant to see its end
-	}
-	done.Target = r.Target
-	done.Resolve += looked
-	done.Total += looked
-	r.RestartResult, r.err = done, err
-	if reported {
-		complain(c.stderr, c.verb.name, r.subject(), explain(err))
-	}
+	return lines
 }
 
-// lastOnes holds back the requests that may end this command until all others were
-// answered and the report is written.
-type lastOnes struct {
-	mu      sync.Mutex
-	settled []bool
-	left    int
-	ready   chan struct{} // closed when none is left
-	report  sync.Once
+// plannedResult is one job of a dry run.
+type plannedResult struct{ hermesgw.PlannedJob }
+
+func (r *plannedResult) warnings() []string { return r.Warnings }
+func (r *plannedResult) subject() string    { return r.Name() }
+func (r *plannedResult) trouble() *problem  { return explain(r.Err) }
+
+func (r *plannedResult) exitCode() int {
+	if r.Err != nil {
+		return exitOf(r.Outcome)
+	}
+	return exitOK
 }
 
-func newLast(n int) *lastOnes {
-	return &lastOnes{settled: make([]bool, n), left: n, ready: make(chan struct{})}
+func (r *plannedResult) line() string {
+	if r.Err != nil {
+		return ""
+	}
+	line := "would restart " + shown(r.subject())
+	if r.Old > 0 {
+		line += fmt.Sprintf(" (pid %d)", r.Old)
+	}
+	if r.Inside {
+		line += ", last: this command runs inside it"
+	}
+	for _, s := range r.Steps {
+		line += "\n  " + shown(s)
+	}
+	return line
 }
 
-// settle notes that the i-th job was answered, or waits for the others.
-func (l *lastOnes) settle(i int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.settled[i] {
-		return
-	}
-	l.settled[i] = true
-	if l.left--; l.left == 0 {
-		close(l.ready)
-	}
-}
-
-// wait returns when everything that can be reported was. An interruption ends it
-// early, without a report; the request that it holds back is then not sent.
-func (l *lastOnes) wait(c *command, report func() report) (reported bool) {
-	select {
-	case <-l.ready:
-		l.report.Do(func() { c.printNow(report()) })
-		return true
-	case <-c.ctx.Done():
-		return false
-	}
+func (r *plannedResult) MarshalJSON() ([]byte, error) {
+	d := r.Document()
+	d.Error = r.trouble()
+	return json.Marshal(d)
 }

@@ -141,12 +141,8 @@ func (c *command) places(ctx context.Context, t launchd.Target, uid int) (places
 	case !errors.Is(err, launchd.ErrNotLoaded):
 		return nil, false, err
 	}
-	around := launchd.Surroundings{UID: uid, SSH: c.env.overSSH(), ConsoleOwner: -1}
-	if owner, err := c.env.consoleOwner(); err == nil {
-		around.ConsoleOwner = owner
-	}
 	places = nil
-	for _, d := range launchd.Places(around) {
+	for _, d := range launchd.Places(c.surroundings(uid)) {
 		places = append(places, launchd.Target{Domain: d, Label: t.Label})
 	}
 	return places, false, nil

@@ -29,7 +29,8 @@ func environment(top string) []string {
 			env = append(env, v)
 		}
 	}
-	return append(env, "HERMES_DEMO="+top)
+	// The locks of these restarts are no business of the user's own.
+	return append(env, "HERMES_DEMO="+top, "HERMES_GW_STATE_DIR="+filepath.Join(top, "state"))
 }
 
 // child prepares a program in a process group of its own, so that a terminal's
@@ -52,7 +53,7 @@ func build(ctx context.Context, p paths) error {
 		return err
 	}
 	cmd := child(ctx, p.top, "go", "build", "-o", p.bin+string(filepath.Separator),
-		module+"/cmd/hermes-gw", module+"/internal/launchdsim/cmd/launchdsim", module+"/internal/demo/hermes")
+		module+"/cmd/hermes-gw", module+"/internal/launchdsim/cmd/launchdsim", module+"/internal/embedtest/standin/hermes")
 	cmd.Env = append(cmd.Env, "GOTMPDIR="+work)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build (it needs a folder inside the module %s): %w\n%s", module, err, bytes.TrimSpace(out))

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"howett.net/plist"
+
+	"github.com/hermes-gw/hermes-gw/internal/embedtest/standin"
 )
 
 // shape is a generation of the LaunchAgent that Hermes writes.
@@ -109,6 +111,12 @@ func (p paths) writePlist(s shape) error {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Join(p.home(s.name), "logs"), 0o700); err != nil {
+		return err
+	}
+	// No sockets and no heartbeat: on macOS the paths would be too long, and the demo shows
+	// nothing with them.
+	quiet := standin.Behaviour{Control: standin.Off, NoTick: true, Heartbeat: -1}
+	if err := standin.WriteBehaviour(p.home(s.name), quiet); err != nil {
 		return err
 	}
 	keys := s.keys(p, s.name)

@@ -1,0 +1,305 @@
+package hermesgw
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/hermes-gw/hermes-gw/launchd"
+	"github.com/hermes-gw/hermes-gw/sweep"
+)
+
+// Fleet is what [Hermes.Discover] found.
+type Fleet struct {
+	// Gateways are this installation's: the profile "default" first, the other profiles by name,
+	// then jobs of older label schemes. A profile without a job and without a property list is
+	// among them only if it is served by another gateway.
+	Gateways []Gateway
+	// Others are jobs that bear a gateway's label and are not this installation's, or not known
+	// to be: Foreign is set, or Home is not known.
+	Others   []Gateway
+	Warnings []string // one sentence each, about what could not be looked at
+}
+
+// Discover finds the gateways of the installation: those that launchd has in gui/UID and
+// user/UID, and those whose property list is in the user's LaunchAgents folder. It changes
+// nothing and sends no signal.
+//
+// A profile's job is found by its label, which follows from its home; a job of an older label
+// scheme only counts if the HERMES_HOME that it pins belongs to this installation. What
+// launchd has loaded decides, not what is in the file by now.
+//
+// What is wrong with one gateway is its Problem. The error is about all of them: no domain
+// that exists ([launchd.ErrNoDomain]), a launchd that does not answer, a process table
+// that cannot be read.
+func (h *Hermes) Discover(ctx context.Context) (Fleet, error) {
+	var fleet Fleet
+	profiles, err := h.in.Profiles()
+	if err != nil {
+		fleet.Warnings = append(fleet.Warnings, fmt.Sprintf("Not all profiles are known: %v.", err))
+	}
+	loaded, warnings, err := h.loadedLabels(ctx)
+	if err != nil {
+		return fleet, err
+	}
+	fleet.Warnings = append(fleet.Warnings, warnings...)
+
+	derived := map[string]bool{}
+	var found []*Gateway
+	for _, p := range profiles {
+		derived[p.Label] = true
+		found = append(found, &Gateway{Label: p.Label, Profile: p.Name, Home: p.Home, Domains: loaded[p.Label]})
+	}
+	files, err := h.plistLabels()
+	if err != nil {
+		fleet.Warnings = append(fleet.Warnings, fmt.Sprintf("Property lists of jobs that are not loaded are not known: %v.", err))
+	}
+	for _, label := range mergedLabels(loaded, files) {
+		if !derived[label] {
+			found = append(found, &Gateway{Label: label, Domains: loaded[label]})
+		}
+	}
+	var all sync.WaitGroup
+	for _, g := range found {
+		all.Go(func() { h.fill(ctx, g) })
+	}
+	all.Wait()
+
+	var table sweep.Table
+	if slices.ContainsFunc(found, func(g *Gateway) bool { return g.Job.PID > 0 }) {
+		if err := table.Read(ctx, -1); err != nil {
+			return fleet, fmt.Errorf("read the process table: %w", err)
+		}
+	}
+	for _, g := range found {
+		h.processes(g, &table)
+	}
+	for _, g := range found { // each may have to wait for an answer
+		all.Go(func() { h.ask(ctx, g) })
+	}
+	all.Wait()
+	h.served(found)
+	for _, g := range found {
+		switch {
+		case g.Foreign != "" || g.Profile == "" && g.Home == "":
+			fleet.Others = append(fleet.Others, *g)
+		case g.Loaded() || g.Plist != "" || g.ServedBy != "":
+			fleet.Gateways = append(fleet.Gateways, *g)
+		}
+	}
+	return fleet, nil
+}
+
+// loadedLabels lists the gateways' labels in the user's domains. Where a domain cannot be
+// listed (the text of 828 refused) the profiles' labels are asked for one by one.
+func (h *Hermes) loadedLabels(ctx context.Context) (labels map[string][]launchd.Domain, warnings []string, err error) {
+	labels = map[string][]launchd.Domain{}
+	process := map[string]int{}
+	var absent error
+	exist := 0
+	for _, d := range h.domains() {
+		entries, err := h.client.List(ctx, d)
+		switch {
+		case errors.Is(err, launchd.ErrNoDomain):
+			absent = err
+			continue
+		case err != nil && !refused(err):
+			return nil, nil, err
+		case err != nil:
+			warnings = append(warnings, fmt.Sprintf("The jobs of %s cannot be listed (%v), so only those of known labels are looked for.", d, err))
+			if err := h.askEach(ctx, d, labels); err != nil {
+				return nil, nil, err
+			}
+		}
+		exist++
+		for _, e := range entries {
+			// A domain may answer for the jobs of the one around it, too; two jobs never have
+			// the same process.
+			if !IsGatewayLabel(e.Label) || e.PID > 0 && process[e.Label] == e.PID {
+				continue
+			}
+			process[e.Label] = e.PID
+			labels[e.Label] = append(labels[e.Label], d)
+		}
+	}
+	if exist == 0 {
+		return nil, nil, absent
+	}
+	return labels, warnings, nil
+}
+
+// domains are where a user's gateways can be, the best first.
+func (h *Hermes) domains() []launchd.Domain {
+	return []launchd.Domain{launchd.GUI(h.in.UID), launchd.User(h.in.UID)}
+}
+
+func (h *Hermes) askEach(ctx context.Context, d launchd.Domain, labels map[string][]launchd.Domain) error {
+	profiles, _ := h.in.Profiles()
+	for _, p := range profiles {
+		_, err := h.client.Job(ctx, launchd.Target{Domain: d, Label: p.Label})
+		switch {
+		case err == nil:
+			labels[p.Label] = append(labels[p.Label], d)
+		case !refused(err):
+			return err
+		}
+	}
+	return nil
+}
+
+// plistLabels are the labels of the gateways' property lists, by the names of the files.
+func (h *Hermes) plistLabels() (labels []string, err error) {
+	entries, err := os.ReadDir(filepath.Dir(h.in.PlistPath(gatewayLabel)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	for _, e := range entries {
+		if label, ok := strings.CutSuffix(e.Name(), ".plist"); ok && IsGatewayLabel(label) {
+			labels = append(labels, label)
+		}
+	}
+	return labels, err
+}
+
+func mergedLabels(loaded map[string][]launchd.Domain, files []string) []string {
+	labels := slices.Clone(files)
+	for label := range loaded {
+		labels = append(labels, label)
+	}
+	slices.Sort(labels)
+	return slices.Compact(labels)
+}
+
+// fill reads what launchd and the property list tell of a job whose Domains are known.
+func (h *Hermes) fill(ctx context.Context, g *Gateway) {
+	g.Target = launchd.Target{Domain: h.domains()[0], Label: g.Label}
+	if g.Loaded() {
+		g.Target.Domain = g.Domains[0]
+		job, err := h.client.Inspect(ctx, g.Target)
+		if errors.Is(err, launchd.ErrNotLoaded) { // since it was listed
+			g.Domains = nil
+		} else if err != nil {
+			g.Problem = err
+		}
+		g.Job = job
+	}
+	g.Job.Target = g.Target
+	if !g.Loaded() {
+		if _, enabled, err := h.client.Enabled(ctx, g.Target); err == nil {
+			disabled := !enabled
+			g.Job.Disabled = &disabled
+		}
+	}
+	h.readPlist(ctx, g)
+	h.own(g)
+}
+
+// readPlist reads the file that the job was loaded from, else the one where Hermes keeps it.
+func (h *Hermes) readPlist(ctx context.Context, g *Gateway) {
+	path := g.Job.Path
+	if !filepath.IsAbs(path) { // "(submitted by ...)", or not told
+		path = h.in.PlistPath(g.Label)
+	}
+	if path == "" {
+		return
+	}
+	p, err := launchd.ReadPlist(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return
+	case err != nil && g.Problem == nil:
+		g.Problem = err
+	}
+	g.Plist = path
+	if p == nil {
+		return
+	}
+	g.plist = p
+	if g.Loaded() {
+		g.Stale, _ = h.client.Stale(ctx, g.Target) // what cannot be compared is no difference
+	}
+}
+
+// own decides whose the job is.
+func (h *Hermes) own(g *Gateway) {
+	pinned := strings.TrimSpace(g.Job.Environment["HERMES_HOME"])
+	if pinned == "" {
+		pinned, _ = homeOfPlist(g.plist)
+	}
+	if pinned == "" {
+		return // a profile's label then stands for its home; any other is nobody's
+	}
+	if home, err := h.in.expand(pinned); err == nil {
+		if home, err = resolve(home); err == nil {
+			g.Home = home
+		}
+	}
+	profile, ok := h.in.Owns(pinned)
+	if !ok {
+		g.Foreign = pinned
+		return
+	}
+	if g.Profile == "" {
+		g.Profile = profile
+	}
+}
+
+// processes looks for the gateway among the job's processes.
+func (h *Hermes) processes(g *Gateway, table *sweep.Table) {
+	if g.Foreign != "" || g.Job.PID == 0 {
+		return
+	}
+	if root := table.Find(g.Job.PID); root != nil {
+		g.job = root.Identity
+		g.Process, g.Tree = h.gatewayIn(table, g.job, g.Home)
+	}
+}
+
+// ask reads what the gateway says of itself, and whether its home is taken.
+func (h *Hermes) ask(ctx context.Context, g *Gateway) {
+	if g.Foreign != "" || g.Home == "" {
+		return
+	}
+	g.Runtime = h.runtime(ctx, g)
+	if g.Process.IsZero() { // nothing else decides
+		g.Locked, _ = lockHeld(h.in, g.Home)
+	}
+}
+
+// served marks the profiles that have no job of their own and that another gateway serves: by what
+// that gateway says, or by what Hermes noted of the one that serves several.
+func (h *Hermes) served(found []*Gateway) {
+	by := map[string]string{}
+	host, err := hostGateway(h.in, dirs{GatewayLockDir: h.o.GatewayLockDir, StateHome: h.o.StateHome})
+	for _, g := range found {
+		profiles := []string{}
+		if g.Runtime != nil {
+			profiles = g.Runtime.Served
+		}
+		if err == nil && !g.Process.IsZero() && host.names(g.Process) {
+			profiles = slices.Concat(profiles, host.Profiles)
+		}
+		for _, profile := range profiles {
+			if profile != g.Profile {
+				by[profile] = g.Label
+			}
+		}
+	}
+	for _, g := range found {
+		if g.Profile != "" && !g.Loaded() {
+			g.ServedBy = by[g.Profile]
+		}
+	}
+}
+
+// refused tells an answer of launchd from a failed connection.
+func refused(err error) bool {
+	_, ok := errors.AsType[*launchd.Error](err)
+	return ok
+}
