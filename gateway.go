@@ -63,3 +63,11 @@ type Runtime struct {
 	UpdatedAt time.Time
 	Answered  bool // by its control socket; else it is from its state file
 }
+
+// Age is how long the job's process has been running; 0 without one.
+func (g *Gateway) Age() time.Duration {
+	if g.job.IsZero() {
+		return 0
+	}
+	return proc.Clock() - time.Duration(g.job.Start)*time.Microsecond
+}
