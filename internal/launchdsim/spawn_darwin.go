@@ -1,6 +1,7 @@
 package launchdsim
 
 import (
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -56,5 +57,14 @@ func (p *process) waitOr(done <-chan struct{}) {
 	}
 }
 
-// GroupRuns says whether a process group has a member.
-func GroupRuns(pgid int) bool { return syscall.Kill(-pgid, 0) == nil }
+// GroupRuns says whether a process group has a member that has not ended. kill(2) alone
+// would count zombies.
+func GroupRuns(pgid int) bool {
+	if syscall.Kill(-pgid, 0) != nil {
+		return false
+	}
+	members, err := unix.SysctlKinfoProcSlice("kern.proc.pgrp", pgid)
+	return err != nil || slices.ContainsFunc(members, func(k unix.KinfoProc) bool { return k.Proc.P_stat != zombie })
+}
+
+const zombie = 5 // SZOMB, sys/proc.h
