@@ -2,8 +2,11 @@ package hermesgw_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/hermes-gw/hermes-gw/internal/embedtest/fleet"
+	"github.com/hermes-gw/hermes-gw/internal/embedtest/standin"
+	"github.com/hermes-gw/hermes-gw/internal/proc"
 	"github.com/hermes-gw/hermes-gw/sweep"
 )
 
@@ -49,12 +52,19 @@ func TestTrap12Caller(t *testing.T) {
 	f.AllRunning()
 }
 
+// bare leaves no file, lock or socket in its home.
+var bare = fleet.Standin{NoLock: true, NoPID: true, NoState: true, Control: standin.Off, NoTick: true, Heartbeat: -1}
+
 // strayOf starts a gateway by hand beside the job of the same profile, as one does that found the
-// lock free, in a terminal of its own.
+// lock free, in a terminal of its own. It is there before any list that is made from now on, by a
+// clock that may only tick every 10 ms.
 func strayOf(f *fleet.Fleet, profile string, s fleet.Shape) *fleet.Process {
 	s.Session = true
-	f.Behave(profile, fleet.Standin{NoLock: true, NoPID: true, NoState: true, Control: "off", NoTick: true, Heartbeat: -1})
+	f.Behave(profile, bare)
 	p := f.Manual(profile, s)
 	f.Behave(profile, fleet.Standin{})
+	for id, err := proc.Read(p.PID); err == nil && sweep.Now() <= id.Start; {
+		time.Sleep(time.Millisecond)
+	}
 	return p
 }

@@ -38,8 +38,8 @@ type Process struct {
 	Tag    string // not empty: started by the test, not by launchd
 
 	conn net.Conn
-	held  *proc.Process // nil: it had ended before its hello was read
-	gone  chan struct{}
+	held *proc.Process // nil: it had ended before its hello was read
+	gone chan struct{}
 
 	// status gets how it ended, where it is the test's own child.
 	status chan syscall.WaitStatus
