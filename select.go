@@ -110,6 +110,11 @@ func distinct(items []*item) (once []*item) {
 // look finds one job and reads what is known of it.
 func (h *Hermes) look(ctx context.Context, i *item) {
 	i.gateway = i.gateway || IsGatewayLabel(i.Label)
+	if i.gateway {
+		if p, ok := h.derived(i.Label); ok && !i.ours {
+			i.Profile, i.Home, i.ours = p.Name, p.Home, true
+		}
+	}
 	if i.Target.Domain.IsZero() {
 		if err := h.locate(ctx, i); err != nil {
 			i.refuse(outcomeOf(err), err)
@@ -117,11 +122,6 @@ func (h *Hermes) look(ctx context.Context, i *item) {
 		}
 	} else {
 		i.Domains = []launchd.Domain{i.Target.Domain}
-	}
-	if i.gateway {
-		if p, ok := h.derived(i.Label); ok && !i.ours {
-			i.Profile, i.Home, i.ours = p.Name, p.Home, true
-		}
 	}
 	job, err := h.client.Inspect(ctx, i.Target)
 	if err != nil {
@@ -183,15 +183,16 @@ func (h *Hermes) notLoaded(ctx context.Context, i *item, err error) error {
 		return err
 	}
 	e := &NotLoadedError{Target: i.Target, Plist: i.Plist, Err: err}
-	if i.Profile != "" && i.Plist == "" {
+	if i.Profile != "" { // a property list may be left of the time before
 		if fleet, err := h.Discover(ctx); err == nil {
 			for _, g := range fleet.Gateways {
 				if g.Profile == i.Profile {
-					e.ServedBy = g.ServedBy
+					i.ServedBy = g.ServedBy
 				}
 			}
 		}
 	}
+	e.ServedBy = i.ServedBy
 	return e
 }
 

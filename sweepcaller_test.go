@@ -56,13 +56,18 @@ func TestTrap12Caller(t *testing.T) {
 var bare = fleet.Standin{NoLock: true, NoPID: true, NoState: true, Control: standin.Off, NoTick: true, Heartbeat: -1}
 
 // strayOf starts a gateway by hand beside the job of the same profile, as one does that found the
-// lock free, in a terminal of its own. It is there before any list that is made from now on, by a
-// clock that may only tick every 10 ms.
+// lock free, in a terminal of its own.
 func strayOf(f *fleet.Fleet, profile string, s fleet.Shape) *fleet.Process {
 	s.Session = true
 	f.Behave(profile, bare)
 	p := f.Manual(profile, s)
 	f.Behave(profile, fleet.Standin{})
+	return older(p)
+}
+
+// older waits until a process is older than any list that is made from now on, by a clock that
+// may only tick every 10 ms.
+func older(p *fleet.Process) *fleet.Process {
 	for id, err := proc.Read(p.PID); err == nil && sweep.Now() <= id.Start; {
 		time.Sleep(time.Millisecond)
 	}
