@@ -196,12 +196,12 @@ func (h *Hermes) fill(ctx context.Context, g *Gateway) {
 			g.Job.Disabled = &disabled
 		}
 	}
-	h.readPlist(g)
+	h.readPlist(ctx, g)
 	h.own(g)
 }
 
 // readPlist reads the file that the job was loaded from, else the one where Hermes keeps it.
-func (h *Hermes) readPlist(g *Gateway) {
+func (h *Hermes) readPlist(ctx context.Context, g *Gateway) {
 	path := g.Job.Path
 	if !filepath.IsAbs(path) { // "(submitted by ...)", or not told
 		path = h.in.PlistPath(g.Label)
@@ -222,7 +222,7 @@ func (h *Hermes) readPlist(g *Gateway) {
 	}
 	g.plist = p
 	if g.Loaded() {
-		g.Stale = g.Job.Differs(p)
+		g.Stale, _ = h.client.Stale(ctx, g.Target) // what cannot be compared is no difference
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -107,6 +106,9 @@ func (r *run) prepareWithin(ctx context.Context) error {
 	limit := askFor
 	if r.o.Timeout > 0 {
 		limit = r.o.Timeout
+		if s := r.o.Select; s.All || len(s.Profiles)+len(s.Targets) > 1 {
+			limit /= 2 // one job that launchd does not answer about leaves the others time
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -154,7 +156,7 @@ func (r *run) check(i *item) {
 	case i.Problem != nil && i.Job.Target.Label == "":
 		i.refuse(outcomeOf(i.Problem), i.Problem)
 	}
-	i.inside = i.Loaded() && r.h.inside(i.job)
+	i.inside = i.Loaded() && r.h.client.Inside(i.job)
 }
 
 func ambiguous(i *item) error {
@@ -266,13 +268,6 @@ func cautions(i *item) (list []string) {
 	warn := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	if i.Foreign != "" {
 		warn("It belongs to another installation of Hermes, %s.", i.Foreign)
-	}
-	if i.Plist == "" && filepath.IsAbs(i.Job.Path) {
-		warn("Its property list is gone: it runs on as launchd has it, and is not loaded at the next login.")
-	}
-	if len(i.Stale) > 0 {
-		warn("Stale definition: %s differs from what launchd loaded in %s, and a restart does not load it; hermes-gw reload %s does.",
-			i.Plist, joined(i.Stale), i.Target)
 	}
 	if i.plist != nil && slices.Contains(i.plist.ProgramArguments, "--replace") {
 		warn("Its arguments have --replace: each start stops any other gateway of the same home, which can go on for ever (NousResearch/hermes-agent#79048).")

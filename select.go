@@ -127,7 +127,7 @@ func (h *Hermes) look(ctx context.Context, i *item) {
 	if err != nil {
 		i.Domains = nil
 		if i.gateway {
-			h.readPlist(&i.Gateway)
+			h.readPlist(ctx, &i.Gateway)
 			h.own(&i.Gateway)
 		}
 		if errors.Is(err, launchd.ErrNotLoaded) {
@@ -141,7 +141,7 @@ func (h *Hermes) look(ctx context.Context, i *item) {
 	i.Job = job
 	i.job = jobIdentity(job)
 	if i.gateway {
-		h.readPlist(&i.Gateway)
+		h.readPlist(ctx, &i.Gateway)
 		h.own(&i.Gateway)
 	}
 }
@@ -151,7 +151,7 @@ func (h *Hermes) locate(ctx context.Context, i *item) error {
 	found, err := h.client.FindOne(ctx, i.Label, h.in.UID)
 	if err != nil {
 		if refused(err) && i.gateway {
-			h.readPlist(&i.Gateway)
+			h.readPlist(ctx, &i.Gateway)
 			h.own(&i.Gateway)
 		}
 		return h.notLoaded(ctx, i, err)
@@ -256,7 +256,7 @@ func (h *Hermes) Find(ctx context.Context, s Selection) ([]Gateway, error) {
 			i.Problem = i.refusal
 		}
 		if i.Plist == "" && !i.gateway && i.Loaded() {
-			h.readPlist(&i.Gateway)
+			h.readPlist(ctx, &i.Gateway)
 		}
 		list = append(list, i.Gateway)
 	}

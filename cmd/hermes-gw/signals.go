@@ -33,6 +33,34 @@ func listen() <-chan os.Signal {
 	return c
 }
 
+// listenHangup takes over SIGHUP, unless it was ignored when the command started.
+func listenHangup() <-chan os.Signal {
+	c := make(chan os.Signal, 1)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(c, syscall.SIGHUP)
+	}
+	return c
+}
+
+// untilHangup is the run's context, which SIGHUP ends as well: for what has to be undone
+// when its terminal goes, rather than carried on.
+func (c *command) untilHangup() (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(c.ctx)
+	signals := c.env.hangups()
+	go func() {
+		for {
+			select {
+			case s := <-signals:
+				c.interrupts.note(s) // a further one has nobody to hurry for
+				cancel(errInterrupted)
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
 func ignoreHangup() { signal.Ignore(syscall.SIGHUP) }
 
 // interrupts joins the signals that arrive with the requests that go out: it
