@@ -258,6 +258,7 @@ func (h *Hermes) processes(g *Gateway, table *sweep.Table) {
 	if root := table.Find(g.Job.PID); root != nil {
 		g.job = root.Identity
 		g.Process, g.Tree = h.gatewayIn(table, g.job, g.Home)
+		g.Stopped = stopped(table, g.Process)
 	}
 }
 

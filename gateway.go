@@ -32,6 +32,9 @@ type Gateway struct {
 	// zero value if there is none. Tree are the processes from the job's to the gateway's.
 	Process Identity
 	Tree    []Identity
+	// Stopped says that Process is stopped by a signal (SIGSTOP): it answers nothing and
+	// finishes nothing until it is continued.
+	Stopped bool
 	// Runtime is what the gateway says of itself; a hint. nil if it says nothing, or what
 	// there is was said by another process.
 	Runtime *Runtime

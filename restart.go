@@ -269,6 +269,9 @@ func cautions(i *item) (list []string) {
 	if i.Foreign != "" {
 		warn("It belongs to another installation of Hermes, %s.", i.Foreign)
 	}
+	if i.Stopped {
+		warn("Its gateway's process %d is stopped (SIGSTOP), so launchd kills it when its exit timeout is over.", i.Process.PID)
+	}
 	if i.plist != nil && slices.Contains(i.plist.ProgramArguments, "--replace") {
 		warn("Its arguments have --replace: each start stops any other gateway of the same home, which can go on for ever (NousResearch/hermes-agent#79048).")
 	}

@@ -64,6 +64,9 @@ func (r *gatewayResult) warnings() (list []string) {
 	if len(r.Stale) > 0 {
 		warn("its property list says otherwise than what is loaded (%s): hermes-gw reload %s", strings.Join(r.Stale, ", "), r.Target)
 	}
+	if r.Stopped {
+		warn("its gateway's process %d is stopped (SIGSTOP) and does nothing: kill -CONT %[1]d", r.Process.PID)
+	}
 	if r.Locked && r.Job.PID == 0 {
 		warn("another process holds the lock of %s: hermes-gw ps", r.Home)
 	}
