@@ -5,3 +5,5 @@ package hermesgw_test
 import "errors"
 
 func hideArguments() error { return errors.ErrUnsupported }
+
+func (a actor) beInit() error { return errors.ErrUnsupported }

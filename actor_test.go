@@ -28,6 +28,7 @@ type actor struct {
 	Below    [][]string // what it runs, and that in turn; each is a path and an argv
 	Sit      bool       // says that it is there, and ends with its standard input
 	Hide     bool       // the system shows no arguments of it, as in the middle of an exec
+	Init     []string   // runs this path and argv, as the first process of a pid namespace
 	Launchd  string
 	Where    hermesgw.Where
 	StateDir string
@@ -43,6 +44,8 @@ func init() {
 	err := json.Unmarshal([]byte(text), &a)
 	switch {
 	case err != nil:
+	case len(a.Init) > 0:
+		err = a.beInit()
 	case a.Sit:
 		err = a.sit()
 	case len(a.Below) > 0:
