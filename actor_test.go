@@ -27,6 +27,7 @@ const actorVar = "HERMESGW_TEST_ACTOR"
 type actor struct {
 	Below    [][]string // what it runs, and that in turn; each is a path and an argv
 	Sit      bool       // says that it is there, and ends with its standard input
+	Goes     bool       // may be ended
 	Hide     bool       // the system shows no arguments of it, as in the middle of an exec
 	Init     []string   // runs this path and argv, as the first process of a pid namespace
 	Launchd  string
@@ -148,7 +149,7 @@ func bystander(t *testing.T, f *fleet.Fleet, a actor, attr syscall.SysProcAttr, 
 	a.Sit = true
 	attr.Setsid = true
 	var stderr strings.Builder
-	cmd := &exec.Cmd{Path: cast(t, f, argv[0]), Args: argv, Env: append(os.Environ(), a.env()), Dir: "/", SysProcAttr: &attr, Stderr: &stderr}
+	cmd := &exec.Cmd{Path: cast(t, f, argv[0]), Args: argv, Env: append(os.Environ(), "HERMES_HOME="+f.Root, a.env()), Dir: "/", SysProcAttr: &attr, Stderr: &stderr}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +167,7 @@ func bystander(t *testing.T, f *fleet.Fleet, a actor, attr syscall.SysProcAttr, 
 	}
 	t.Cleanup(func() {
 		in.Close()
-		if err := cmd.Wait(); err != nil {
+		if err := cmd.Wait(); err != nil && !a.Goes {
 			t.Errorf("%d %q was ended: %v", cmd.Process.Pid, argv, err)
 		}
 	})

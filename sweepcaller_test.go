@@ -68,8 +68,13 @@ func strayOf(f *fleet.Fleet, profile string, s fleet.Shape) *fleet.Process {
 // older waits until a process is older than any list that is made from now on, by a clock that
 // may only tick every 10 ms.
 func older(p *fleet.Process) *fleet.Process {
-	for id, err := proc.Read(p.PID); err == nil && sweep.Now() <= id.Start; {
+	olderPID(p.PID)
+	return p
+}
+
+func olderPID(pid int) int {
+	for id, err := proc.Read(pid); err == nil && sweep.Now() <= id.Start; {
 		time.Sleep(time.Millisecond)
 	}
-	return p
+	return pid
 }
