@@ -90,8 +90,10 @@ func (r *run) one(ctx context.Context, i *item, res *Result, sending func()) {
 	if o.Graceful != nil {
 		stop = r.tellWork(ctx, i)
 	}
+	r.h.log.Debug("restart", "target", i.Target, "pid", i.job.PID, "graceful", o.Graceful != nil, "inside", i.inside)
 	done, err := r.h.client.Restart(ctx, i.Target, o)
 	stop()
+	r.h.log.Debug("restarted", "target", i.Target, "outcome", done.Outcome, "pid", done.New, "error", err)
 	res.take(done, err)
 	res.Phases.Drain, res.Phases.Request, res.Phases.Verify = done.Drain, done.Request, done.Ready
 	if at, ok := exit(err == nil); ok {

@@ -153,8 +153,6 @@ func (r *run) check(i *item) {
 	case !i.Loaded():
 		err := &launchd.Error{Op: "restart", Target: i.Target.String(), Code: xpc.NoSuchService}
 		i.refuse(launchd.OutcomeNotLoaded, &NotLoadedError{Target: i.Target, Plist: i.Plist, ServedBy: i.ServedBy, Err: err})
-	case i.Problem != nil && i.Job.Target.Label == "":
-		i.refuse(outcomeOf(i.Problem), i.Problem)
 	}
 	i.inside = i.Loaded() && r.h.client.Inside(i.job)
 }
@@ -167,15 +165,17 @@ func ambiguous(i *item) error {
 	return e
 }
 
-// all carries the restarts out: a job that the caller runs in comes last, after the sweep.
+// all carries the restarts out: a job that the caller runs in comes last, after the sweep. Where
+// the caller's ancestors are not known it may be any of them, and all come last.
 func (r *run) all(ctx context.Context) {
 	var work sync.WaitGroup
-	last := -1
+	var last []int
 	for n, i := range r.items {
 		switch {
 		case i.refusal != nil && !r.bootstraps(i):
+			r.h.log.Debug("not restarted", "job", i.name(), "outcome", i.outcome, "reason", i.refusal)
 		case i.inside:
-			last = n
+			last = append(last, n)
 		default:
 			work.Go(func() { r.one(ctx, i, r.results[n], nil) })
 		}
@@ -184,15 +184,25 @@ func (r *run) all(ctx context.Context) {
 	if r.o.Select.All {
 		r.sweepUp(ctx)
 	}
-	if last >= 0 {
-		r.one(ctx, r.items[last], r.results[last], func() {
-			if r.o.Sending != nil {
-				report := r.report()
-				report.Total = time.Since(r.start)
-				r.o.Sending(report)
-			}
-		})
+	var told sync.Once
+	for _, n := range last {
+		r.one(ctx, r.items[n], r.results[n], func() { told.Do(func() { r.tell(last) }) })
 	}
+}
+
+// tell passes the report on before the request that may end the caller.
+func (r *run) tell(last []int) {
+	if r.o.Sending == nil {
+		return
+	}
+	report := r.report()
+	for _, n := range last {
+		if one := &report.Results[n]; one.Outcome == "" {
+			one.Outcome = launchd.OutcomeRequested
+		}
+	}
+	report.Total = time.Since(r.start)
+	r.o.Sending(report)
 }
 
 // report is what is known so far.

@@ -64,6 +64,11 @@ func (h *Hermes) choose(ctx context.Context, s Selection) (items []*item, fleet 
 		for _, g := range found.Gateways {
 			items = append(items, &item{Gateway: g, asked: g.Label, gateway: true, ours: true})
 		}
+		for _, g := range found.Others {
+			if g.Profile != "" && g.Loaded() { // it has the label of one of our profiles
+				items = append(items, &item{Gateway: g, asked: g.Label, gateway: true, ours: true})
+			}
+		}
 		return items, &found, nil
 	}
 	for _, name := range s.Profiles {
