@@ -19,6 +19,9 @@ type Gateway struct {
 	// where it is loaded. More than one is a mistake, and each has a process of its own.
 	Target  launchd.Target
 	Domains []launchd.Domain
+	// Unknown says that it is not known whether it is loaded, because launchd did not answer:
+	// Problem tells.
+	Unknown bool
 	// Job is what launchd tells of it; of a job that is not loaded, only Disabled.
 	Job launchd.Job
 	// Plist is its property list, "" if there is none. Stale are the keys in which it differs

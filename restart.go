@@ -146,6 +146,8 @@ func (r *run) check(i *item) {
 		// Whatever else is wrong with it: it is somebody else's.
 		i.outcome, i.refusal = launchd.OutcomeForeign, &ForeignError{i.Target, i.Foreign, r.h.in.Root}
 	case i.refusal != nil:
+	case i.Unknown:
+		i.refuse(outcomeOf(i.Problem), i.Problem)
 	case len(i.Domains) > 1:
 		i.refuse(launchd.OutcomeAmbiguousDomain, ambiguous(i))
 	case !i.Loaded() && i.Job.Disabled != nil && *i.Job.Disabled:

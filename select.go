@@ -128,7 +128,9 @@ func (h *Hermes) look(ctx context.Context, i *item) {
 	} else {
 		i.Domains = []launchd.Domain{i.Target.Domain}
 	}
-	job, err := h.client.Inspect(ctx, i.Target)
+	asking, cancel := briefly(ctx)
+	defer cancel()
+	job, err := h.client.Inspect(asking, i.Target)
 	if err != nil {
 		i.Domains = nil
 		if i.gateway {
@@ -136,7 +138,7 @@ func (h *Hermes) look(ctx context.Context, i *item) {
 			h.own(&i.Gateway)
 		}
 		if errors.Is(err, launchd.ErrNotLoaded) {
-			if _, enabled, asked := h.client.Enabled(ctx, i.Target); asked == nil && !enabled {
+			if _, enabled, asked := h.client.Enabled(asking, i.Target); asked == nil && !enabled {
 				err = &launchd.Error{Op: "restart", Target: i.Target.String(), Code: xpc.ServiceDisabled}
 			}
 		}
@@ -153,7 +155,9 @@ func (h *Hermes) look(ctx context.Context, i *item) {
 
 // locate finds the domain of a bare label.
 func (h *Hermes) locate(ctx context.Context, i *item) error {
-	found, err := h.client.FindOne(ctx, i.Label, h.in.UID)
+	asking, cancel := briefly(ctx)
+	defer cancel()
+	found, err := h.client.FindOne(asking, i.Label, h.in.UID)
 	if err != nil {
 		if refused(err) && i.gateway {
 			h.readPlist(ctx, &i.Gateway)

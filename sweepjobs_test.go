@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -188,52 +189,56 @@ func TestTrap21NoList(t *testing.T) {
 			refused(t, ask(t, f, "restart", "--all", "--force"), c.restarted)
 		})
 	}
-	// Each of the lists in turn: before the restarts, before the process table is read, after it.
-	var stops []int64
-	for n := int64(1); ; n++ {
-		failing := &failingList{at: n}
-		client, err := launchd.Open(t.Context(), launchd.Options{Address: f.Address(), Wrap: func(inner xpc.Transport) xpc.Transport {
-			failing.Transport = inner
-			return failing
-		}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer client.Close()
-		if !stray.Alive() {
-			stray = strayOf(f, "work", fleet.Plain)
-		}
-		h := hermesgw.New(hermesOf(t, f, hermesgw.Options{}).Install(), client, hermesgw.Options{})
-		report, err := h.Restart(t.Context(), hermesgw.RestartOptions{Select: hermesgw.Selection{All: true}})
-		if err != nil || len(report.Results) != 2 || report.Sweep == nil {
-			t.Fatalf("list %d: %+v, %v", n, report, err)
-		}
-		for _, r := range report.Results {
-			if r.Outcome != launchd.OutcomeRestarted {
-				t.Errorf("list %d: %+v", n, r)
+	// Each of the lists in turn: before the restarts, to find what is to be restarted, before the
+	// process table is read, after it.
+	stops := map[string][]int64{}
+	for _, d := range []launchd.Domain{launchd.GUI(f.UID), launchd.User(f.UID), launchd.System()} {
+		for n := int64(1); ; n++ {
+			failing := &failingList{domain: d, at: n}
+			client, err := launchd.Open(t.Context(), launchd.Options{Address: f.Address(), Wrap: func(inner xpc.Transport) xpc.Transport {
+				failing.Transport = inner
+				return failing
+			}})
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-		switch {
-		case report.Sweep.Err != nil:
-			stops = append(stops, n)
-			alive(t, stray)
-			if report.OK() || !errors.Is(report.Sweep.Err, fs.ErrPermission) {
-				t.Errorf("list %d: %+v", n, report.Sweep)
+			defer client.Close()
+			if !stray.Alive() {
+				stray = strayOf(f, "work", fleet.Plain)
 			}
-		default:
-			// Of the system's jobs, or one that only looks for what is to be restarted.
-			f.Gone(stray)
-			if failing.user && len(report.Warnings) == 0 {
-				t.Errorf("list %d was refused, and nobody says so: %+v", n, report)
+			h := hermesgw.New(hermesOf(t, f, hermesgw.Options{}).Install(), client, hermesgw.Options{})
+			report, err := h.Restart(t.Context(), hermesgw.RestartOptions{Select: hermesgw.Selection{All: true}})
+			if err != nil || len(report.Results) != 2 || report.Sweep == nil {
+				t.Fatalf("list %d of %s: %+v, %v", n, d, report, err)
 			}
-		}
-		if failing.lists.Load() < n { // all were refused once
-			break
+			for _, r := range report.Results {
+				if r.Outcome != launchd.OutcomeRestarted {
+					t.Errorf("list %d of %s: %+v", n, d, r)
+				}
+			}
+			all := failing.lists.Load() < n
+			switch {
+			case report.Sweep.Err != nil:
+				stops[d.String()] = append(stops[d.String()], n)
+				alive(t, stray)
+				if report.OK() || !errors.Is(report.Sweep.Err, fs.ErrPermission) {
+					t.Errorf("list %d of %s: %+v", n, d, report.Sweep)
+				}
+			default:
+				f.Gone(stray)
+				if d != launchd.System() && !all && len(report.Warnings) == 0 {
+					t.Errorf("list %d of %s was refused, and nobody says so: %+v", n, d, report)
+				}
+			}
+			if all { // each was refused once
+				break
+			}
 		}
 	}
-	// Of two domains each: before the restarts, before the process table and after it.
-	if len(stops) != 6 {
-		t.Errorf("these lists stop a sweep: %d", stops)
+	// The second is the one that finds what is to be restarted. The system's may be refused.
+	want := map[string][]int64{launchd.GUI(f.UID).String(): {1, 3, 4}, launchd.User(f.UID).String(): {1, 3, 4}}
+	if !reflect.DeepEqual(stops, want) {
+		t.Errorf("these lists stop a sweep: %v, want %v", stops, want)
 	}
 	f.NeverUnloaded(0)
 }
@@ -241,16 +246,16 @@ func TestTrap21NoList(t *testing.T) {
 // failingList refuses one of the lists of a domain.
 type failingList struct {
 	xpc.Transport
-	at    int64
-	lists atomic.Int64
-	user  bool // it was one of the user's
+	domain launchd.Domain
+	at     int64
+	lists  atomic.Int64
 }
 
 func (l *failingList) Call(ctx context.Context, routine uint64, msg xpc.Dict) (xpc.Dict, error) {
-	if routine != 828 || l.lists.Add(1) != l.at {
+	kinds := map[uint64]string{1: "system", 2: "user", 8: "gui"}
+	kind, _ := msg["type"].(uint64)
+	if of, _, _ := strings.Cut(l.domain.String(), "/"); routine != 828 || of != kinds[kind] || l.lists.Add(1) != l.at {
 		return l.Transport.Call(ctx, routine, msg)
 	}
-	kind, _ := msg["type"].(uint64)
-	l.user = kind != 1
 	return nil, xpc.EPERM
 }

@@ -31,6 +31,8 @@ func (r *gatewayResult) state() string {
 		return "foreign"
 	case r.ServedBy != "":
 		return "served"
+	case r.Unknown:
+		return "unknown"
 	case !r.Loaded() && r.Job.Disabled != nil && *r.Job.Disabled:
 		return "disabled"
 	case !r.Loaded():
@@ -48,7 +50,7 @@ func (r *gatewayResult) warnings() (list []string) {
 	switch {
 	case r.Foreign != "":
 		return nil // not ours to worry about
-	case r.ServedBy != "":
+	case r.ServedBy != "", r.Unknown:
 	case !r.Loaded() && r.Job.Disabled != nil && *r.Job.Disabled:
 		warn("it is disabled, so launchd does not load it: hermes-gw ctl enable %s, then hermes-gw start %s", r.Target, r.Label)
 	case !r.Loaded() && r.Plist != "":
