@@ -74,7 +74,7 @@ func (r *run) steps(ctx context.Context, i *item) (steps []string, err error) {
 		asked := i.job
 		signal := syscall.SIGTERM
 		if i.gateway {
-			if asked, err = r.h.find(ctx, i.job, i.Home); err != nil {
+			if asked, _, err = r.h.find(ctx, i.job, i.Home); err != nil {
 				return nil, &NoGatewayError{Target: i.Target, Err: err}
 			}
 			signal = syscall.SIGUSR1
