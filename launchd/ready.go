@@ -35,7 +35,7 @@ func (r *restart) ready(ctx context.Context) error {
 			return fmt.Errorf("restart %s: process %d was not ready within %v: %w", r.t, r.res.New, limit, err)
 		}
 		exits++
-		if err := r.followed(ctx, exits); err != nil {
+		if err := r.followed(ctx, &exits); err != nil {
 			return err
 		}
 	}
@@ -84,24 +84,38 @@ func (r *restart) readyOne(ctx context.Context, pid int) error {
 	}
 }
 
-// followed waits for the process after one that exited before it was ready.
-func (r *restart) followed(ctx context.Context, exits int) error {
+// followed waits for the process after one that exited before it was ready. One that comes and goes
+// between two looks is counted among the exits, too: launchd counts its starts.
+func (r *restart) followed(ctx context.Context, exits *int) error {
 	gone := r.res.New
 	told := false
+	var runs *int // at the last look
 	var idle idleness
 	for wait := (backoff{}); ; {
 		j, err := r.c.look(ctx, r.t)
 		if err != nil && ctx.Err() == nil {
 			return renamed("restart", err)
 		}
-		if err == nil && !told && j.PID != gone {
-			told = true
-			r.emit(Event{Kind: EventExited, PID: gone, Exit: j.LastExit})
-			if exits == flapping {
-				r.res.Outcome = OutcomeFlapping
-				return fmt.Errorf("restart %s: %d new processes exited before they were ready%s; nothing more was sent", r.t, exits, lastExit(j))
+		if err == nil && j.Runs != nil {
+			if runs != nil {
+				unseen := *j.Runs - *runs
+				if r.replaced(j.PID) { // the last of them is there
+					unseen--
+				}
+				*exits += max(unseen, 0)
 			}
-			if j.State == StateSpawnScheduled {
+			runs = j.Runs
+		}
+		if err == nil && j.PID != gone {
+			first := !told
+			if told = true; first {
+				r.emit(Event{Kind: EventExited, PID: gone, Exit: j.LastExit})
+			}
+			if *exits >= flapping {
+				r.res.Outcome = OutcomeFlapping
+				return fmt.Errorf("restart %s: %d new processes exited before they were ready%s; nothing more was sent", r.t, *exits, lastExit(j))
+			}
+			if first && j.State == StateSpawnScheduled {
 				r.emit(Event{Kind: EventThrottled, Detail: fmt.Sprintf("launchd starts the job again within %v of its last start", r.minimumRuntime())})
 			}
 		}

@@ -3,6 +3,7 @@ package launchd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -106,6 +107,34 @@ func TestRestartReadyExits(t *testing.T) {
 		})
 		expect(t, r, err, OutcomeThrottled, 100, 200, MethodKickstart)
 		m.done(true)
+	})
+}
+
+// Processes that come and go between two looks: launchd counts its starts.
+func TestRestartReadyExitsUnseen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, c := newModel(t, 100, becomes(200, 0))
+		r, err := c.Restart(t.Context(), target, RestartOptions{Ready: func(ctx context.Context, _ int) error {
+			go func() {
+				m.set(0)
+				m.is("spawn scheduled")
+				for runs := 2; runs < 5; runs++ {
+					m.mu.Lock()
+					m.ending = fmt.Sprintf("\truns = %d\n", runs)
+					m.mu.Unlock()
+					time.Sleep(9 * time.Second)
+				}
+			}()
+			<-ctx.Done()
+			return ctx.Err()
+		}})
+		expect(t, r, err, OutcomeFlapping, 100, 200, MethodKickstart)
+		took(t, r, 18*time.Second, 18*time.Second+pollLast)
+		if !strings.Contains(err.Error(), "3 new processes exited") {
+			t.Error(err)
+		}
+		m.done(true)
+		time.Sleep(time.Minute)
 	})
 }
 
