@@ -87,8 +87,9 @@ func (h *Hermes) choose(ctx context.Context, s Selection) (items []*item, fleet 
 
 func (h *Hermes) ofProfile(name string) *item {
 	p, err := h.in.Profile(name)
-	i := &item{Gateway: Gateway{Label: p.Label, Profile: p.Name, Home: p.Home}, asked: name, gateway: true, ours: true}
+	i := &item{Gateway: Gateway{Label: p.Label, Profile: p.Name, Home: p.Home}, asked: p.Label, gateway: true, ours: true}
 	if err != nil { // no such profile is no such job
+		i.asked = name
 		i.refuse(launchd.OutcomeNotLoaded, err)
 	}
 	return i
