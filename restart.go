@@ -186,11 +186,26 @@ func (r *run) all(ctx context.Context) {
 
 // report is what is known so far.
 func (r *run) report() Report {
-	report := Report{Sweep: r.sweep, Warnings: r.warnings}
+	report := Report{Sweep: r.sweep, Excluded: r.excluded(), Warnings: r.warnings}
 	for _, one := range r.results {
 		report.Results = append(report.Results, *one)
 	}
 	return report
+}
+
+// excluded are the jobs of other installations, and those of nobody known.
+func (r *run) excluded() (list []Excluded) {
+	if r.fleet == nil {
+		return nil
+	}
+	for _, g := range r.fleet.Others {
+		reason := "it is not known which installation it belongs to"
+		if g.Foreign != "" {
+			reason = "it belongs to another installation, " + g.Foreign
+		}
+		list = append(list, Excluded{g.Target, reason})
+	}
+	return list
 }
 
 func (r *run) changing() {
