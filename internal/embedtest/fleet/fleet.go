@@ -122,7 +122,7 @@ func New(t testing.TB, o Options) *Fleet {
 	for _, p := range o.Profiles {
 		f.add(p)
 	}
-	f.loaded = f.world.Mark()
+	f.loaded = f.Mark()
 	for _, p := range o.Profiles {
 		if !p.Absent && !p.Unloaded && !p.NoWait && !p.Standin.NeverRuns {
 			f.Running(p.Name, 0)
