@@ -340,8 +340,8 @@ func library(t *testing.T, f *fleet.Fleet, wrap func(xpc.Transport) xpc.Transpor
 	return hermesgw.New(in, client, hermesgw.Options{StateDir: f.StateDir, Address: f.Address()})
 }
 
-// restartOne restarts one profile's gateway and returns its result.
-func restartOne(t *testing.T, h *hermesgw.Hermes, profile string, o hermesgw.RestartOptions) hermesgw.Result {
+// restartThrough restarts one profile's gateway and returns its result.
+func restartThrough(t *testing.T, h *hermesgw.Hermes, profile string, o hermesgw.RestartOptions) hermesgw.Result {
 	t.Helper()
 	o.Select.Profiles = []string{profile}
 	report, err := h.Restart(t.Context(), o)
@@ -366,7 +366,7 @@ func TestTrap67UpdateAtTheSameTime(t *testing.T) {
 		h := library(t, f, func(tr xpc.Transport) xpc.Transport {
 			return &before{Transport: tr, routine: attributes, do: func() { update("work") }}
 		})
-		r := restartOne(t, h, "work", hermesgw.RestartOptions{})
+		r := restartThrough(t, h, "work", hermesgw.RestartOptions{})
 		if r.Outcome != launchd.OutcomeAlreadyRestarting || r.New != f.JobPID("work") || r.New == r.Old {
 			t.Errorf("%+v", r)
 		}
@@ -440,7 +440,7 @@ func TestTrap69StoppedMeanwhile(t *testing.T) {
 			})
 			m := f.Mark()
 			one.options.Wait = hermesgw.WaitReady
-			r := restartOne(t, h, "work", one.options)
+			r := restartThrough(t, h, "work", one.options)
 			if r.Outcome != launchd.OutcomeNotLoaded || r.New != 0 || r.Err == nil {
 				t.Errorf("%+v", r)
 			}
