@@ -24,6 +24,7 @@ const (
 	stormStarts  = 5
 	logLines     = 10
 	bootstrapFor = 30 * time.Second
+	lastLook     = 2 * time.Second // for reading a job once more
 )
 
 // one restarts one job. sending, if set, is called right before the request that may end the
@@ -55,6 +56,11 @@ func (r *run) one(ctx context.Context, i *item, res *Result, sending func()) {
 		res.fail(err)
 		return
 	}
+	old := r.predecessor(ctx, i, res)
+	if timeout, ends := exitTimeout(i.Job); old != nil && ends {
+		o.ReadyTimeout += timeout + beyondExit // the new gateway cannot be ready before the old one is gone
+	}
+	children := r.leftovers(ctx, i)
 	exit := watchExit(i.job)
 	var sent time.Time
 	since := func(at time.Time) time.Duration {
@@ -71,6 +77,7 @@ func (r *run) one(ctx context.Context, i *item, res *Result, sending func()) {
 			res.Phases.Ready = since(e.Time)
 		}
 		r.event(e)
+		old.saw(ctx, e)
 	}
 	o.Sending = func(sofar launchd.RestartResult) {
 		if err := right.sending(); err != nil {
@@ -81,7 +88,10 @@ func (r *run) one(ctx context.Context, i *item, res *Result, sending func()) {
 		sent = time.Now()
 		if sofar.Inside && sending != nil {
 			before := *res
-			res.Outcome, res.Method = launchd.OutcomeRequested, launchd.MethodKickstart
+			res.Outcome = launchd.OutcomeRequested
+			if o.Graceful == nil {
+				res.Method = launchd.MethodKickstart
+			}
 			res.Warnings = append(res.Warnings, sofar.Warnings...)
 			res.Phases.Total = time.Since(r.start)
 			sending()
@@ -90,11 +100,13 @@ func (r *run) one(ctx context.Context, i *item, res *Result, sending func()) {
 	}
 	done, err := r.h.client.Restart(ctx, i.Target, o)
 	res.take(done, err)
+	old.end(ctx, res)
 	res.Phases.Request = since(time.Now())
 	if at, ok := exit(err == nil); ok {
 		res.Phases.OldExit = since(at)
 	}
-	r.aftermath(i, res)
+	left(ctx, children, res)
+	r.aftermath(ctx, i, res)
 }
 
 // take fills in what launchd's side of the restart came to.
@@ -167,7 +179,7 @@ func (r *run) options(ctx context.Context, i *item, res *Result) (o launchd.Rest
 		reload := r.h.o.Reload
 		o.Reload = &reload
 	}
-	if r.o.Wait == WaitReady || r.o.Wait == WaitPlatforms {
+	if r.waits() {
 		o.Ready = r.readiness(i, res)
 	}
 	if !r.o.Graceful || i.job.IsZero() {
@@ -193,6 +205,9 @@ func (r *run) options(ctx context.Context, i *item, res *Result) (o launchd.Rest
 	}
 	return o, nil
 }
+
+// waits reports whether a new process must also be ready.
+func (r *run) waits() bool { return r.o.Wait == WaitReady || r.o.Wait == WaitPlatforms }
 
 // drainFor is how long a gateway may take to finish its work.
 func (r *run) drainFor(j launchd.Job) time.Duration {
@@ -251,25 +266,64 @@ func watchExit(id Identity) func(soon bool) (at time.Time, ok bool) {
 }
 
 // aftermath looks at what a restart left behind that did not go well.
-func (r *run) aftermath(i *item, res *Result) {
-	if !i.gateway || i.Home == "" || res.Outcome.OK() || res.Outcome == launchd.OutcomeRequested {
-		return
-	}
+func (r *run) aftermath(ctx context.Context, i *item, res *Result) {
+	warn := func(format string, args ...any) { res.Warnings = append(res.Warnings, fmt.Sprintf(format, args...)) }
 	switch res.Outcome {
+	case launchd.OutcomeRestarted:
+		if res.Old > 0 && res.Phases.Request >= quickExit {
+			if timeout, killed := r.killed(ctx, i, res); killed {
+				warn("The old process %d did not exit within the job's exit timeout of %v, and launchd killed it by SIGKILL.", res.Old, timeout)
+			}
+		}
+		return
 	case launchd.OutcomeNotReady, launchd.OutcomeFlapping, launchd.OutcomeParked, launchd.OutcomeThrottled, launchd.OutcomeFailed:
 	default:
 		return
 	}
+	if res.Outcome == launchd.OutcomeParked {
+		if j, err := r.look(ctx, i); err == nil && j.Pended != "" {
+			warn("launchd holds its start back (%s): a start on demand overrides that, hermes-gw start %s.", j.Pended, i.Target)
+		}
+	}
+	if res.Outcome == launchd.OutcomeFlapping && i.Job.MinimumRuntime != nil {
+		warn("launchd goes on starting it, at most every %v.", *i.Job.MinimumRuntime)
+	}
+	if !i.gateway || i.Home == "" {
+		return
+	}
 	if errors.Is(res.Err, launchd.ErrDraining) {
-		if now := r.h.runtime(context.Background(), &i.Gateway); now != nil {
+		if now := r.h.runtime(context.WithoutCancel(ctx), &i.Gateway); now != nil {
 			res.Work = now.Work
 		}
 		return
 	}
 	res.Log = LogTail(r.h.in, i.Home, logLines)
 	if n := recentStarts(r.h.in, i.Home, stormWindow, time.Now()); n > stormStarts {
-		res.Warnings = append(res.Warnings, fmt.Sprintf("It was started %d times in the last %v: Hermes then sleeps for up to 5 minutes at each start, which looks like a gateway that does not come up.", n, stormWindow))
+		warn("It was started %d times in the last %v: Hermes then sleeps for up to 5 minutes at each start, which looks like a gateway that does not come up.", n, stormWindow)
 	}
+}
+
+// quickExit is less than any exit timeout: what exits so soon was not killed for its sake.
+const quickExit = 50 * time.Millisecond
+
+// killed reports whether launchd killed the old process, because that had not exited in time.
+func (r *run) killed(ctx context.Context, i *item, res *Result) (timeout time.Duration, yes bool) {
+	j, err := r.look(ctx, i)
+	// The last exit is the old process' as long as the next one is there.
+	if err != nil || j.PID != res.New || j.LastExit.Kind != launchd.ExitSignaled || j.LastExit.Signal != sigkill {
+		return 0, false
+	}
+	timeout, _ = exitTimeout(j)
+	return timeout, true
+}
+
+const sigkill launchd.Signal = 9 // on macOS, and in what launchd tells
+
+// look reads a job once more, after what was done about it, even if ctx has ended.
+func (r *run) look(ctx context.Context, i *item) (launchd.Job, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+	defer cancel()
+	return r.h.client.Inspect(ctx, i.Target)
 }
 
 // bootstraps reports whether a job that is not loaded is to be loaded.

@@ -145,7 +145,7 @@ func (r *run) check(i *item) {
 	case i.Problem != nil && i.Job.Target.Label == "":
 		i.refuse(outcomeOf(i.Problem), i.Problem)
 	}
-	i.inside = i.Loaded() && r.h.inside(i.job)
+	i.inside = i.Loaded() && r.h.client.Inside(i.job)
 }
 
 func ambiguous(i *item) error {
@@ -159,12 +159,12 @@ func ambiguous(i *item) error {
 // all carries the restarts out: a job that the caller runs in comes last, after the sweep.
 func (r *run) all(ctx context.Context) {
 	var work sync.WaitGroup
-	last := -1
+	var last []int // one as a rule; more where the caller's ancestors cannot be told
 	for n, i := range r.items {
 		switch {
 		case i.refusal != nil && !r.bootstraps(i):
 		case i.inside:
-			last = n
+			last = append(last, n)
 		default:
 			work.Go(func() { r.one(ctx, i, r.results[n], nil) })
 		}
@@ -173,8 +173,11 @@ func (r *run) all(ctx context.Context) {
 	if r.o.Select.All {
 		r.sweepUp(ctx)
 	}
-	if last >= 0 {
-		r.one(ctx, r.items[last], r.results[last], func() {
+	for _, n := range last {
+		r.results[n].Outcome = launchd.OutcomeRequested // as far as a report before its turn goes
+	}
+	for _, n := range last {
+		r.one(ctx, r.items[n], r.results[n], func() {
 			if r.o.Sending != nil {
 				report := r.report()
 				report.Total = time.Since(r.start)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/internal/proc"
@@ -125,29 +126,42 @@ func (x *change) resume(ctx context.Context) (pid int, err error) {
 	}
 }
 
-// inside reports whether this process is the old process or a descendant of it.
-func (x *change) inside() bool {
-	if x.old.PID == os.Getpid() {
+// inside reports whether this process ends with the old process.
+func (x *change) inside() bool { return x.c.Inside(x.old) }
+
+// Inside reports whether this process is the given one, a job's for instance, a descendant of
+// it, or in the process group that it leads, so that who stops that process may stop this
+// one: launchd ends a job's process group with the job, those included whose parents have
+// exited (AbandonProcessGroup in launchd.plist(5)). Environment variables do not count: they
+// are inherited by those who are not inside any more. Where the parents cannot be looked
+// up it is true for any process, because that is the careful answer: a caller inside must
+// not wait for its own end. The zero Identity, and one without a Start whose pid is neither
+// among the parents nor the group's, is false.
+func (c *Client) Inside(process Identity) bool {
+	switch process.PID {
+	case 0:
+		return false
+	case os.Getpid(), syscall.Getpgrp(): // no process gets the number of a group that is not empty
 		return true
 	}
-	same := func(a proc.Identity) bool {
-		return a.PID == x.old.PID && (x.old.Start == 0 || a.Start == x.old.Start)
-	}
-	return x.old.PID > 0 && slices.ContainsFunc(x.c.ancestors(), same)
+	above, err := c.ancestors()
+	return err != nil || slices.ContainsFunc(above, func(a proc.Identity) bool {
+		return a.PID == process.PID && (process.Start == 0 || a.Start == process.Start)
+	})
 }
 
 // ancestors returns this process' ancestors. They are looked up once: a parent that exits
 // hands its children to one of its own ancestors, so there never is a new one, and an
 // identity is not reused.
-func (c *Client) ancestors() []proc.Identity {
+func (c *Client) ancestors() ([]proc.Identity, error) {
 	if list := c.above.Load(); list != nil {
-		return *list
+		return *list, nil
 	}
 	list, err := c.procs.ancestors(os.Getpid())
 	if err == nil {
 		c.above.Store(&list)
 	}
-	return list // with an error, those before it
+	return list, err
 }
 
 // backoff spaces out questions that launchd offers no event for. The zero value starts

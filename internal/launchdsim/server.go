@@ -93,6 +93,7 @@ type Server struct {
 	faults  []Fault
 	live    sync.WaitGroup // children, until they are reaped and accounted for
 	conns   map[*conn]struct{}
+	left    chan struct{} // closed and replaced when a connection ends
 	nconn   uint64
 	nreq    uint64
 	serving sync.WaitGroup
@@ -126,6 +127,7 @@ func New(o Options) *Server {
 		journal: journal{trace: o.Trace, log: o.Log, onEvent: o.OnEvent},
 		spawner: newSpawner(),
 		conns:   map[*conn]struct{}{},
+		left:    make(chan struct{}),
 		done:    make(chan struct{}),
 	}
 	s.SetFaults(o.Faults...)
@@ -182,6 +184,19 @@ func (s *Server) Serve(l *net.UnixListener) error {
 		pause = time.Millisecond
 		s.serve(c)
 	}
+}
+
+// Strangers returns how many connections there are of other processes than this one. left is
+// closed when one ends.
+func (s *Server) Strangers() (n int, left <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		if c.peer != 0 && c.peer != s.pid {
+			n++
+		}
+	}
+	return n, s.left
 }
 
 func (s *Server) isClosing() bool {

@@ -331,6 +331,40 @@ func (f *Fleet) Reached(profile, state string, old int) *Process {
 	return found
 }
 
+// Up waits until a gateway of the profile's job runs that has not ended, and returns it.
+func (f *Fleet) Up(profile string) *Process {
+	f.t.Helper()
+	g := f.Gateway(profile)
+	return f.runs(g, func(p *Process) bool { return p.Alive() })
+}
+
+// Successor waits until a gateway of a profile's job runs that began after old, one of its
+// gateways. It may have ended again meanwhile.
+func (f *Fleet) Successor(profile string, old *Process) *Process {
+	f.t.Helper()
+	// They are looked at in the order in which they began.
+	later := false
+	return f.runs(f.Gateway(profile), func(p *Process) bool {
+		later = later || p == old
+		return later && p != old
+	})
+}
+
+// runs waits for a gateway that runs and fits; the last one, if there are several.
+func (f *Fleet) runs(g Gateway, fits func(*Process) bool) (found *Process) {
+	f.t.Helper()
+	ctx, cancel := f.soon()
+	defer cancel()
+	err := f.leash.wait(ctx, func() bool {
+		found = f.leash.last(func(p *Process) bool { return fits(p) && p.isGatewayOf(g) && p.entered("running") })
+		return found != nil
+	})
+	if err != nil {
+		f.t.Fatalf("no gateway of %s runs: %v\n%s", g.Target, err, f.leash.list())
+	}
+	return found
+}
+
 // GatewayPID is the pid of the gateway in the profile's job, 0 when none is there. It is
 // not launchd's, which is the outermost program's.
 func (f *Fleet) GatewayPID(profile string) int {

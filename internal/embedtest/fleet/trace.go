@@ -26,12 +26,22 @@ func (f *Fleet) Mark() launchdtest.Mark {
 // Loaded is the place in the trace after New had loaded the jobs.
 func (f *Fleet) Loaded() launchdtest.Mark { return f.loaded }
 
-// Trace are launchd's events since m, in their order. All that a client which has ended
-// brought about is in it.
+// Trace are launchd's events since m, in their order. All that a client which has ended by
+// itself brought about is in it; of one that was killed [Fleet.Quiet] knows.
 func (f *Fleet) Trace(m launchdtest.Mark) []launchdtest.Event {
 	f.t.Helper()
 	f.sync()
 	return slices.DeleteFunc(f.world.Trace(m), func(e launchdtest.Event) bool { return e.Label == syncLabel })
+}
+
+// Quiet waits until nobody else is connected to launchd, so that everything is in the trace that
+// clients sent which have ended, however they ended. It is for a launchd that is not a process
+// of its own.
+func (f *Fleet) Quiet() {
+	f.t.Helper()
+	ctx, cancel := f.soon()
+	defer cancel()
+	f.must(f.Launchd.Alone(ctx))
 }
 
 // Wait waits for an event of launchd's since m.
