@@ -2,16 +2,12 @@ package hermesgw_test
 
 import (
 	"fmt"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/internal/embedtest/fleet"
 	"github.com/hermes-gw/hermes-gw/launchd/launchdtest"
 )
-
-// long says that the tests may take their time, for figures of real size.
-var long = os.Getenv("HERMES_GW_LONG") == "1"
 
 // Trap 70: nine gateways, each of which takes its time to die, are restarted in the time of the
 // slowest, not of all: with 5 s each (HERMES_GW_LONG=1) in less than 7 s. Every request is out before

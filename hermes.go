@@ -21,6 +21,9 @@ type Options struct {
 	// Reload, if its Program is set, is how a job is loaded anew where launchd refuses a
 	// restart and KeepAlive would not start the job again: [launchd.RestartOptions].Reload.
 	Reload launchd.ReloadOptions
+	// GatewayLockDir and StateHome are HERMES_GATEWAY_LOCK_DIR and XDG_STATE_HOME: where Hermes
+	// notes which gateway serves several profiles. "" is unset.
+	GatewayLockDir, StateHome string
 	// Around says where a gateway belongs that is to be loaded; its UID does not count.
 	Around launchd.Surroundings
 	// Logger gets a debug line for each decision. nil logs nothing.

@@ -51,7 +51,7 @@ func (h *Hermes) Plan(ctx context.Context, o RestartOptions) (Plan, error) {
 		plan.Jobs = append(plan.Jobs, job)
 	}
 	if o.Select.All {
-		s, err := h.strays(ctx, r.fleet)
+		s, err := r.strays(ctx, r.fleet.isLoaded)
 		plan.Sweep, plan.SweepErr = &s, err
 	}
 	return plan, nil

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/launchd"
+	"github.com/hermes-gw/hermes-gw/sweep"
 	"github.com/hermes-gw/hermes-gw/xpc"
 )
 
@@ -53,7 +53,8 @@ type RestartOptions struct {
 	// before the first signal of the sweep: from then on the work goes on, whatever becomes of
 	// the caller's terminal. It may be called concurrently.
 	Changing func()
-	// OnEvent, if set, is told each step: those of one job in order, never concurrently.
+	// OnEvent, if set, is told each step: those of one job in order, never concurrently. Events
+	// without a Target are the sweep's.
 	OnEvent func(launchd.Event)
 	// Sending, if set, is called before the request that may end the caller, because it runs
 	// inside that job: with the whole report, in which that job is requested. Everything
@@ -92,7 +93,10 @@ type run struct {
 	items    []*item
 	fleet    *Fleet // with Selection.All
 	results  []*Result
-	sweep    *Sweep
+	since    int64           // on the clock of sweep.Now, before the first look at the jobs
+	before   []sweep.Managed // jobs' processes as they were then
+	unlisted error           // why they are not known
+	swept    *Sweep
 	warnings []string
 	emit     sync.Mutex
 }
@@ -102,6 +106,9 @@ func (r *run) prepareWithin(ctx context.Context) error {
 	limit := askFor
 	if r.o.Timeout > 0 {
 		limit = r.o.Timeout
+		if s := r.o.Select; s.All || len(s.Profiles)+len(s.Targets) > 1 {
+			limit /= 2 // one job that launchd does not answer about leaves the others time
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -113,6 +120,10 @@ const askFor = 10 * time.Second
 
 // prepare finds out everything that can be wrong.
 func (r *run) prepare(ctx context.Context) error {
+	if r.o.Select.All {
+		r.since = sweep.Now()
+		r.before, r.unlisted = r.h.managed(ctx)
+	}
 	items, fleet, err := r.h.choose(ctx, r.o.Select)
 	if err != nil {
 		return err
@@ -142,8 +153,6 @@ func (r *run) check(i *item) {
 	case !i.Loaded():
 		err := &launchd.Error{Op: "restart", Target: i.Target.String(), Code: xpc.NoSuchService}
 		i.refuse(launchd.OutcomeNotLoaded, &NotLoadedError{Target: i.Target, Plist: i.Plist, ServedBy: i.ServedBy, Err: err})
-	case i.Problem != nil && i.Job.Target.Label == "":
-		i.refuse(outcomeOf(i.Problem), i.Problem)
 	}
 	i.inside = i.Loaded() && r.h.client.Inside(i.job)
 }
@@ -156,13 +165,15 @@ func ambiguous(i *item) error {
 	return e
 }
 
-// all carries the restarts out: a job that the caller runs in comes last, after the sweep.
+// all carries the restarts out: a job that the caller runs in comes last, after the sweep. Where
+// the caller's ancestors are not known it may be any of them, and all come last.
 func (r *run) all(ctx context.Context) {
 	var work sync.WaitGroup
-	var last []int // one as a rule; more where the caller's ancestors cannot be told
+	var last []int
 	for n, i := range r.items {
 		switch {
 		case i.refusal != nil && !r.bootstraps(i):
+			r.h.log.Debug("not restarted", "job", i.name(), "outcome", i.outcome, "reason", i.refusal)
 		case i.inside:
 			last = append(last, n)
 		default:
@@ -173,35 +184,46 @@ func (r *run) all(ctx context.Context) {
 	if r.o.Select.All {
 		r.sweepUp(ctx)
 	}
+	var told sync.Once
 	for _, n := range last {
-		r.results[n].Outcome = launchd.OutcomeRequested // as far as a report before its turn goes
+		r.one(ctx, r.items[n], r.results[n], func() { told.Do(func() { r.tell(last) }) })
 	}
+}
+
+// tell passes the report on before the request that may end the caller.
+func (r *run) tell(last []int) {
+	if r.o.Sending == nil {
+		return
+	}
+	report := r.report()
 	for _, n := range last {
-		r.one(ctx, r.items[n], r.results[n], func() {
-			if r.o.Sending != nil {
-				report := r.report()
-				report.Total = time.Since(r.start)
-				r.o.Sending(report)
-			}
-		})
+		if one := &report.Results[n]; one.Outcome == "" {
+			one.Outcome = launchd.OutcomeRequested
+		}
 	}
+	report.Total = time.Since(r.start)
+	r.o.Sending(report)
 }
 
 // report is what is known so far.
 func (r *run) report() Report {
-	report := Report{Sweep: r.sweep, Excluded: r.excluded(), Warnings: r.warnings}
+	report := Report{Sweep: r.swept, Excluded: r.excluded(), Warnings: r.warnings}
 	for _, one := range r.results {
 		report.Results = append(report.Results, *one)
 	}
 	return report
 }
 
-// excluded are the jobs of other installations, and those of nobody known.
+// excluded are the jobs of other installations, and those of nobody known, as far as they are not
+// reported as foreign.
 func (r *run) excluded() (list []Excluded) {
 	if r.fleet == nil {
 		return nil
 	}
 	for _, g := range r.fleet.Others {
+		if g.bearsOurs() {
+			continue
+		}
 		reason := "it is not known which installation it belongs to"
 		if g.Foreign != "" {
 			reason = "it belongs to another installation, " + g.Foreign
@@ -275,13 +297,6 @@ func cautions(i *item) (list []string) {
 	warn := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	if i.Foreign != "" {
 		warn("It belongs to another installation of Hermes, %s.", i.Foreign)
-	}
-	if i.Plist == "" && filepath.IsAbs(i.Job.Path) {
-		warn("Its property list is gone: it runs on as launchd has it, and is not loaded at the next login.")
-	}
-	if len(i.Stale) > 0 {
-		warn("Stale definition: %s differs from what launchd loaded in %s, and a restart does not load it; hermes-gw reload %s does.",
-			i.Plist, joined(i.Stale), i.Target)
 	}
 	if i.plist != nil && slices.Contains(i.plist.ProgramArguments, "--replace") {
 		warn("Its arguments have --replace: each start stops any other gateway of the same home, which can go on for ever (NousResearch/hermes-agent#79048).")

@@ -64,6 +64,11 @@ func (h *Hermes) choose(ctx context.Context, s Selection) (items []*item, fleet 
 		for _, g := range found.Gateways {
 			items = append(items, &item{Gateway: g, asked: g.Label, gateway: true, ours: true})
 		}
+		for _, g := range found.Others {
+			if g.bearsOurs() {
+				items = append(items, &item{Gateway: g, asked: g.Label, gateway: true, ours: true})
+			}
+		}
 		return items, &found, nil
 	}
 	for _, name := range s.Profiles {
@@ -87,7 +92,7 @@ func (h *Hermes) choose(ctx context.Context, s Selection) (items []*item, fleet 
 
 func (h *Hermes) ofProfile(name string) *item {
 	p, err := h.in.Profile(name)
-	i := &item{Gateway: Gateway{Label: p.Label, Profile: p.Name, Home: p.Home}, asked: p.Label, gateway: true, ours: true}
+	i := &item{Gateway: Gateway{Label: p.Label, Target: launchd.Target{Label: p.Label}, Profile: p.Name, Home: p.Home}, asked: p.Label, gateway: true, ours: true}
 	if err != nil { // no such profile is no such job
 		i.asked = name
 		i.refuse(launchd.OutcomeNotLoaded, err)
@@ -127,7 +132,7 @@ func (h *Hermes) look(ctx context.Context, i *item) {
 	if err != nil {
 		i.Domains = nil
 		if i.gateway {
-			h.readPlist(&i.Gateway)
+			h.readPlist(ctx, &i.Gateway)
 			h.own(&i.Gateway)
 		}
 		if errors.Is(err, launchd.ErrNotLoaded) {
@@ -141,7 +146,7 @@ func (h *Hermes) look(ctx context.Context, i *item) {
 	i.Job = job
 	i.job = jobIdentity(job)
 	if i.gateway {
-		h.readPlist(&i.Gateway)
+		h.readPlist(ctx, &i.Gateway)
 		h.own(&i.Gateway)
 	}
 }
@@ -151,7 +156,7 @@ func (h *Hermes) locate(ctx context.Context, i *item) error {
 	found, err := h.client.FindOne(ctx, i.Label, h.in.UID)
 	if err != nil {
 		if refused(err) && i.gateway {
-			h.readPlist(&i.Gateway)
+			h.readPlist(ctx, &i.Gateway)
 			h.own(&i.Gateway)
 		}
 		return h.notLoaded(ctx, i, err)
@@ -240,4 +245,24 @@ func (e *ForeignError) Error() string {
 // Remedy says in one sentence what to do.
 func (e *ForeignError) Remedy() string {
 	return fmt.Sprintf("If it is the one you mean, set HERMES_HOME to %s.", e.Home)
+}
+
+// Find finds the selected jobs, as Restart would, and what is known of them. What keeps one from
+// being found or looked at is its Problem.
+func (h *Hermes) Find(ctx context.Context, s Selection) ([]Gateway, error) {
+	items, _, err := h.choose(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	var list []Gateway
+	for _, i := range items {
+		if i.refusal != nil {
+			i.Problem = i.refusal
+		}
+		if i.Plist == "" && !i.gateway && i.Loaded() {
+			h.readPlist(ctx, &i.Gateway)
+		}
+		list = append(list, i.Gateway)
+	}
+	return list, nil
 }

@@ -29,13 +29,16 @@ func (s *Sweep) Left() int { return sweep.Report{Results: s.Results}.Left() }
 // sweepUp stops the manual gateways of the installation: those that run beside the
 // job of the same home. It comes after the restarts.
 func (r *run) sweepUp(ctx context.Context) {
-	r.sweep = &Sweep{}
-	plan, err := r.h.strays(ctx, r.fleet)
+	r.swept = &Sweep{}
+	plan, err := r.strays(ctx, r.takesOver)
 	if err != nil {
-		r.sweep.Err = fmt.Errorf("look for gateways that launchd does not manage: nothing was signalled: %w", err)
+		r.swept.Err = fmt.Errorf("look for gateways that launchd does not manage: nothing was signalled: %w", err)
 		return
 	}
-	r.sweep.Spared = plan.Spared
+	r.swept.Spared = plan.Spared
+	for _, p := range plan.Spared {
+		r.h.log.Debug("spared", "pid", p.PID, "reason", p.Reason)
+	}
 	if len(plan.Signal) == 0 {
 		return
 	}
@@ -48,16 +51,48 @@ func (r *run) sweepUp(ctx context.Context) {
 		r.event(launchd.Event{Time: time.Now(), Kind: launchd.EventSignaled, PID: p.PID, Detail: "SIGTERM: " + p.Reason})
 	}
 	report, err := sweep.Run(ctx, plan, sweep.RunOptions{Grace: grace})
-	r.sweep.Results, r.sweep.Err = report.Results, err
+	r.swept.Results, r.swept.Err = report.Results, err
+}
+
+// takesOver reports whether a job of launchd's runs for the home, or is started for it again and
+// again. Without one, the home would be left without a gateway.
+func (r *run) takesOver(home string) bool {
+	for n, i := range r.items {
+		if i.Home != home {
+			continue
+		}
+		switch o := r.results[n].Outcome; o {
+		case launchd.OutcomeNotReady, launchd.OutcomeFlapping, launchd.OutcomeThrottled, launchd.OutcomeRequested:
+			return true
+		case "": // the caller runs in it, and it is restarted last
+			return i.inside
+		default:
+			return o.OK()
+		}
+	}
+	return false
+}
+
+// isLoaded is takesOver where nothing was restarted.
+func (f *Fleet) isLoaded(home string) bool {
+	return slices.ContainsFunc(f.Gateways, func(g Gateway) bool { return g.Loaded() && g.Home == home })
+}
+
+// strays plans the sweep of this run. What a job had before the restarts is spared, too, and what
+// started since.
+func (r *run) strays(ctx context.Context, takesOver func(home string) bool) (sweep.Plan, error) {
+	if r.unlisted != nil {
+		return sweep.Plan{}, fmt.Errorf("list the jobs: %w", r.unlisted)
+	}
+	return r.h.strays(ctx, takesOver, sweep.Options{Since: r.since, Managed: r.before})
 }
 
 // strays plans a sweep: the processes that are a gateway of this installation by their
-// arguments and belong to no job.
-func (h *Hermes) strays(ctx context.Context, fleet *Fleet) (sweep.Plan, error) {
-	return sweep.Survey(ctx, h.in.UID, h.managed, sweep.Options{
-		Others: true,
-		Spare:  func(p sweep.Planned) string { return h.spare(fleet, p) },
-	})
+// arguments and belong to no job, if a job takes their place.
+func (h *Hermes) strays(ctx context.Context, takesOver func(home string) bool, o sweep.Options) (sweep.Plan, error) {
+	o.Others = true
+	o.Spare = func(p sweep.Planned) string { return h.spare(takesOver, p) }
+	return sweep.Survey(ctx, h.in.UID, h.managed, o)
 }
 
 // managed lists the processes of all jobs: of the user's domains, and of the system's as far as
@@ -92,7 +127,7 @@ func (h *Hermes) managed(ctx context.Context) (jobs []sweep.Managed, err error) 
 }
 
 // spare tells why a gateway that nobody manages is left alone all the same.
-func (h *Hermes) spare(fleet *Fleet, p sweep.Planned) (reason string) {
+func (h *Hermes) spare(takesOver func(home string) bool, p sweep.Planned) (reason string) {
 	home, proven := h.homeOf(p)
 	switch {
 	case home == "":
@@ -102,8 +137,7 @@ func (h *Hermes) spare(fleet *Fleet, p sweep.Planned) (reason string) {
 	case !proven && h.in.Root != h.in.Native:
 		return "it is not known to belong to the installation in " + h.in.Root
 	}
-	// Without a job that takes over, the home would be left without a gateway.
-	if !slices.ContainsFunc(fleet.Gateways, func(g Gateway) bool { return g.Loaded() && g.Home == home }) {
+	if !takesOver(home) {
 		return "no job of launchd's would take its place"
 	}
 	return ""

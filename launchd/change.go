@@ -186,6 +186,16 @@ func (b *backoff) step() time.Duration {
 	return d
 }
 
+// outlast returns a context that ends so long after ctx does.
+func outlast(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		pause(longer, d)
+		cancel()
+	})
+	return longer, func() { stop(); cancel() }
+}
+
 // pause returns after d, or when ctx ends, with its error then.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)

@@ -3,7 +3,6 @@ package launchd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -110,37 +109,9 @@ func TestRestartReadyExits(t *testing.T) {
 	})
 }
 
-// Processes that come and go between two looks: launchd counts its starts.
-func TestRestartReadyExitsUnseen(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m, c := newModel(t, 100, becomes(200, 0))
-		r, err := c.Restart(t.Context(), target, RestartOptions{Ready: func(ctx context.Context, _ int) error {
-			go func() {
-				m.set(0)
-				m.is("spawn scheduled")
-				for runs := 2; runs < 5; runs++ {
-					m.mu.Lock()
-					m.ending = fmt.Sprintf("\truns = %d\n", runs)
-					m.mu.Unlock()
-					time.Sleep(9 * time.Second)
-				}
-			}()
-			<-ctx.Done()
-			return ctx.Err()
-		}})
-		expect(t, r, err, OutcomeFlapping, 100, 200, MethodKickstart)
-		took(t, r, 18*time.Second, 18*time.Second+pollLast)
-		if !strings.Contains(err.Error(), "3 new processes exited") {
-			t.Error(err)
-		}
-		m.done(true)
-		time.Sleep(time.Minute)
-	})
-}
-
-// A caller that is itself the job's process must be able to go: the request is not waited
+// Trap 11: a caller that is itself the job's process must be able to go: the request is not waited
 // for once launchd has it.
-func TestRestartOfOneself(t *testing.T) {
+func TestTrap11RestartOfOneself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		released := make(chan struct{})
 		m, c := newModel(t, 100, func(_ context.Context, m *model) (int, error) {

@@ -1,3 +1,5 @@
+//go:build darwin || linux
+
 package sweep
 
 import (
@@ -422,12 +424,43 @@ func TestRunChecksAgain(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || report.Left() != 1 {
 		t.Errorf("%+v, %v", report, err)
 	}
+	// Done on another's behalf, this process is a caller as well.
+	if argv, err := table.Args(table.Find(parent.PID)); err == nil && parent.PID > 1 {
+		r := &rules{uint32(os.Geteuid()), Options{Self: 1}}
+		report, err := Run(t.Context(), Plan{Signal: []Planned{{Identity: parent, Argv: argv}}, rules: r}, RunOptions{})
+		if err != nil || report.Results[0].Outcome != Spared || report.Results[0].Reason != "it is an ancestor of the caller" {
+			t.Errorf("%+v, %v", report.Results, err)
+		}
+	}
 	if now, err := proc.Read(stray.Process.Pid); err != nil || now != id {
 		t.Errorf("%v, %v", now, err)
 	}
 	if err := syscall.Kill(stray.Process.Pid, 0); err != nil {
 		t.Error(err)
 	}
+}
+
+// What is not to be killed any more after SIGTERM is left, and said to be.
+func TestRunSparesAfterSIGTERM(t *testing.T) {
+	stubborn := standIn(t, "stubborn", gatewayArgv...)
+	asked := 0
+	plan, _ := planOf(t, Options{Spare: func(p Planned) string {
+		if p.PID == stubborn.Process.Pid {
+			asked++ // for the plan, SIGTERM and SIGKILL
+		}
+		if asked == 3 {
+			return "a person said so"
+		}
+		return ""
+	}})
+	report, err := Run(t.Context(), only(plan, stubborn.Process.Pid), RunOptions{Grace: 50 * time.Millisecond})
+	if err != nil || len(report.Results) != 1 || asked != 3 {
+		t.Fatalf("asked %d times: %+v, %v", asked, report, err)
+	}
+	if r := report.Results[0]; r.Outcome != Left || r.Reason != "a person said so" || r.Err == nil || report.Left() != 1 {
+		t.Errorf("%+v", r)
+	}
+	alive(t, stubborn.Process.Pid)
 }
 
 // A hard end is asked for, or it does not happen.

@@ -19,9 +19,10 @@ import (
 	"github.com/hermes-gw/hermes-gw/internal/proc"
 )
 
-// A pid that is used again between the plan and the signal: in a pid namespace of its own a
-// process can be given the pid of another that has exited. The successor is a gateway, too,
-// with the same arguments, or those of a sibling profile, or something else.
+// Trap 26 of hermes.md: a pid that is used again between the plan and the signal, within the
+// same second. In a pid namespace of its own a process can be given the pid of another that
+// has exited. The successor is a gateway, too, with the same arguments, or those of a sibling
+// profile, or something else.
 func TestPIDReuse(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {

@@ -2,6 +2,8 @@ package sweep
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hermes-gw/hermes-gw/internal/proc"
 )
 
 // crowd starts n processes.
@@ -179,5 +183,76 @@ func TestScanFails(t *testing.T) {
 	write("half/14/status", "Name:\tx\nUid:\t7\t8\t9\t9\n")
 	if err := table.Read(t.Context(), -1); err != nil || len(table.Rows()) != 1 || table.Rows()[0].PID != 14 || table.Rows()[0].UID != 8 || table.Rows()[0].RealUID != 7 {
 		t.Errorf("%+v, %v", table.Rows(), err)
+	}
+}
+
+// Starts are in ticks, so the present is: what starts from now on is not before it.
+func TestNow(t *testing.T) {
+	for range 1000 {
+		if now := Now(); now%tick != 0 {
+			t.Fatal(now)
+		}
+	}
+	since := Now()
+	child := standIn(t, "willing", "sleep", "5")
+	if id, err := proc.Read(child.Process.Pid); err != nil || id.Start < since {
+		t.Errorf("%v, %v; it is %d", id, err, since)
+	}
+}
+
+// Right before the signal the table says something else of a pid than the plan: trap 26 with a
+// table by hand.
+func TestCheckWithAFakeTable(t *testing.T) {
+	defer func(path string) { procfs = path }(procfs)
+	const pid, start = 1 << 22, 5_000 // above the largest pid there is
+	row := func(pid, parent, group int, state string, start int64) string {
+		return fmt.Sprintf("%d (python3) %s %d %d 14 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 %d 5 6\n", pid, state, parent, group, start)
+	}
+	planned := Planned{Identity: Identity{PID: pid, Start: start * tick}, Argv: gatewayArgv}
+	for name, c := range map[string]struct {
+		stat string // "": not there any more
+		want error
+	}{
+		"the pid is another's":        {row(pid, 1, pid, "S", start+1), ErrGone},
+		"the pid is another's, older": {row(pid, 1, pid, "S", start-1), ErrGone},
+		"it has exited":               {"", ErrGone},
+		"it is a zombie":              {row(pid, 1, pid, "Z", start), ErrGone},
+		"it is a job's child":         {row(pid, 7, pid, "S", start), sparedError("it belongs to ai.hermes.gateway")},
+		"it is in a job's group":      {row(pid, 1, 7, "S", start), sparedError("its process group is that of ai.hermes.gateway")},
+		"it is in the caller's group": {row(pid, 1, 77, "S", start), sparedError("it is in the caller's process group")},
+		"its parent cannot be seen":   {row(pid, 9, pid, "S", start), sparedError("its ancestors cannot be seen, so a job can be one")},
+		"it has no arguments":         {row(pid, 1, pid, "S", start), ErrGone}, // the system itself knows no such process
+	} {
+		procfs = t.TempDir()
+		write := func(pid int, stat string) {
+			dir := filepath.Join(procfs, strconv.Itoa(pid))
+			err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(filepath.Join(dir, "stat"), []byte(stat), 0o644),
+				os.WriteFile(filepath.Join(dir, "status"), fmt.Appendf(nil, "Name:\tx\nUid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d\n", os.Geteuid()), 0o644))
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(os.Getpid(), row(os.Getpid(), 1, 77, "R", 1))
+		write(7, row(7, 1, 7, "S", 1))
+		if c.stat != "" {
+			write(pid, c.stat)
+		}
+		again := &checker{rules: &rules{uint32(os.Geteuid()), Options{Managed: []Managed{{7, "ai.hermes.gateway"}}}}}
+		if err := again.check(t.Context(), planned); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+	// The same of a pid that another gateway has by now.
+	procfs = "/proc"
+	stray := standIn(t, "willing", gatewayArgv...)
+	id, err := proc.Read(stray.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for start, want := range map[int64]error{id.Start: nil, id.Start + tick: ErrGone, id.Start - tick: ErrGone} {
+		again := &checker{rules: &rules{uid: uint32(os.Geteuid())}}
+		if err := again.check(t.Context(), Planned{Identity: Identity{PID: id.PID, Start: start}, Argv: gatewayArgv}); !errors.Is(err, want) {
+			t.Errorf("start %d instead of %d: %v, want %v", start, id.Start, err, want)
+		}
 	}
 }

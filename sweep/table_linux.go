@@ -124,6 +124,9 @@ func (t *Table) readOne(procDir int, name []byte, pid, uid int, buf []byte) erro
 				return err
 			}
 		}
+		if uid >= 0 && p.UID != uint32(uid) { // it has changed in between
+			return nil
+		}
 		t.rows = append(t.rows, p)
 		return nil
 	}()

@@ -1,3 +1,5 @@
+//go:build darwin || linux
+
 package sweep
 
 import (
@@ -141,6 +143,10 @@ func TestStat(t *testing.T) {
 			t.Errorf("%q: %+v, %v", comm, p, err)
 		}
 	}
+	// A thread of the kernel's own: PF_KTHREAD.
+	if p, err := parseStat([]byte(line("kworker/0:1", "I", strings.Replace(tail, "4194304", "69238880", 1)))); err != nil || !p.kernel {
+		t.Errorf("%+v, %v", p, err)
+	}
 	// A leader that has exited while other threads live is no zombie.
 	if p, err := parseStat([]byte(line("x", "Z", strings.Replace(tail, "20 0 1 0 1234", "20 0 2 0 1234", 1)))); err != nil || p.State != StateOther {
 		t.Errorf("%+v, %v", p, err)
@@ -241,7 +247,10 @@ const standInVar = "HERMES_GW_TEST_STAND_IN"
 // becomes are other things that the test binary can be.
 var becomes = map[string]func(){}
 
+var runTests func() int // TestMain's m.Run
+
 func TestMain(m *testing.M) {
+	runTests = m.Run
 	switch how := os.Getenv(standInVar); {
 	case how == "":
 		os.Exit(m.Run())

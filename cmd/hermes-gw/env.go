@@ -22,6 +22,7 @@ type environment struct {
 	buildVersion func() string
 	terminal     func(io.Writer) bool // whether a person reads there
 	signals      func() <-chan os.Signal
+	hangups      func() <-chan os.Signal
 	ignoreHangup func()
 	exit         func(code int)
 }
@@ -36,6 +37,7 @@ func systemEnv() environment {
 		buildVersion: buildVersion,
 		terminal:     isTerminal,
 		signals:      listen,
+		hangups:      listenHangup,
 		ignoreHangup: ignoreHangup,
 		exit:         os.Exit,
 	}

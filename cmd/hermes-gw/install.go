@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -14,6 +13,9 @@ import (
 const (
 	envHome  = "HERMES_HOME"         // Hermes' own: which installation, and which profile if none is named
 	envState = "HERMES_GW_STATE_DIR" // where locks and notes lie, instead of in the account's home
+
+	envGatewayLocks = "HERMES_GATEWAY_LOCK_DIR" // Hermes' own: where it notes which gateway serves several profiles
+	envStateHome    = "XDG_STATE_HOME"          // likewise
 )
 
 // hermes is the installation of a user, as seen through the launchd of this run.
@@ -22,7 +24,10 @@ func (c *command) hermes(uid int) (*hermesgw.Hermes, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := hermesgw.Options{Command: c.invocation(), Address: c.address(), Around: c.surroundings(uid), StateDir: c.lockDir(uid)}
+	o := hermesgw.Options{
+		Command: c.invocation(), Address: c.address(), Around: c.surroundings(uid), StateDir: c.lockDir(uid),
+		GatewayLockDir: c.env.getenv(envGatewayLocks), StateHome: c.env.getenv(envStateHome),
+	}
 	// Without it a launchd that refuses a restart has no last resort, which is seldom needed.
 	if reload, err := c.reloadFor(uid); err == nil {
 		o.Reload = reload
@@ -38,9 +43,9 @@ func (c *command) install(uid int) (hermesgw.Install, error) {
 	switch {
 	case err == nil:
 		w.AccountHome = home
-	case c.opts.all || len(c.args) == 0:
-		return hermesgw.Install{}, fmt.Errorf("the home folder of user %d is not known: %w", uid, err)
-	default: // a job that is named is found without it
+	case c.verb.name == "restart" && len(c.args) == 0 && w.HermesHome == "":
+		return hermesgw.Install{}, usage("Name the job, or set "+envHome+".", "the home folder of user %d is not known: %v", uid, err)
+	default: // what is named, or loaded, is found without it
 		w.AccountHome = noHome
 	}
 	in, err := hermesgw.Locate(w)

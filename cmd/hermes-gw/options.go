@@ -35,6 +35,26 @@ type options struct {
 	bootstrap  bool
 	dryRun     bool
 	force      bool
+	verbose    bool
+
+	// Of logs.
+	follow bool
+	lines  int
+}
+
+// amount is a number of lines.
+type amount int
+
+func (a *amount) String() string { return strconv.Itoa(int(*a)) }
+func (a *amount) Type() string   { return "N" }
+
+func (a *amount) Set(s string) error {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil {
+		return errors.New("not a number of lines")
+	}
+	*a = amount(n)
+	return nil
 }
 
 // optional is a flag that can stand without its duration.
@@ -126,6 +146,10 @@ const (
 	flagBootstrap  = "bootstrap"
 	flagDryRun     = "dry-run"
 	flagForce      = "force"
+	flagVerbose    = "verbose"
+
+	flagFollow = "follow"
+	flagLines  = "lines"
 )
 
 // bind adds the named flags to a set. In usages the word in backquotes is the
@@ -166,6 +190,12 @@ func (o *options) bind(set *pflag.FlagSet, names ...string) {
 			set.BoolVar(&o.dryRun, name, o.dryRun, "say what would be sent, signalled and spared, and do nothing")
 		case flagForce:
 			set.BoolVar(&o.force, name, o.force, "restart it although it was restarted 3 times in the last minute")
+		case flagVerbose:
+			set.BoolVarP(&o.verbose, name, "v", o.verbose, "print each step to stderr, also where no person reads")
+		case flagFollow:
+			set.BoolVarP(&o.follow, name, "f", o.follow, "go on with what is written from now on, until interrupted")
+		case flagLines:
+			set.VarP((*amount)(&o.lines), name, "n", "show the last `N` lines of each file; else 20")
 		case flagHelp:
 			set.BoolVarP(&o.help, name, "h", o.help, "print this page")
 		case flagVersion:
@@ -181,6 +211,8 @@ func values(flag string) string {
 		return "a duration above zero, such as 10s or 2m"
 	case flagWait:
 		return "spawned, ready or platforms"
+	case flagLines:
+		return "a number of lines, such as 50"
 	case flagProfile:
 		return "a profile's name, such as work"
 	case flagUID:

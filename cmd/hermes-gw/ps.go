@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -22,7 +24,8 @@ type psRow struct {
 	argv        []string       // redacted
 	job         launchd.Target // the job that it belongs to, if launchd manages it
 	known       bool           // launchd was asked
-	depth       int            // in the tree
+	under       int            // the pid of the row that it is below in the tree, or 0
+	depth       int
 }
 
 // managed says who starts the process again.
@@ -57,10 +60,11 @@ func (r psRow) MarshalJSON() ([]byte, error) {
 		Profile    string     `json:"profile"`
 		Managed    *bool      `json:"managed"` // null when launchd could not be asked
 		Target     string     `json:"target,omitempty"`
+		Label      string     `json:"label,omitempty"`
 		State      string     `json:"state"`
 		AgeSeconds float64    `json:"age_s"`
 		Argv       []string   `json:"argv"`
-	}{r.pid, r.parent, r.match.Kind, r.match.Profile, nil, "", r.state.String(), r.age.Round(time.Millisecond).Seconds(), r.argv}
+	}{r.pid, r.parent, r.match.Kind, r.match.Profile, nil, "", r.job.Label, r.state.String(), float64(r.age.Milliseconds()) / 1000, r.argv}
 	if r.known {
 		managed := r.job.Label != ""
 		row.Managed = &managed
@@ -87,6 +91,12 @@ func runPS(c *command) report {
 	if err := table.Read(ctx, -1); err != nil {
 		return report{err: err}
 	}
+	if unasked == nil { // a job that started between the two lists is in one of them
+		var more map[int]launchd.Target
+		if more, unasked = c.jobs(ctx, uid); unasked == nil {
+			maps.Copy(jobs, more)
+		}
+	}
 	rows := psRows(&table, uint32(uid), jobs, unasked == nil)
 	var r report
 	for _, row := range rows {
@@ -103,19 +113,24 @@ func runPS(c *command) report {
 	return r
 }
 
-// jobs returns the processes of the user's jobs, by pid.
+// jobs returns the processes of the user's jobs and the system's, by pid. A domain that does
+// not exist has none; one that cannot be listed is an error, since a gateway of its would
+// look like nobody's.
 func (c *command) jobs(ctx context.Context, uid int) (map[int]launchd.Target, error) {
 	if err := c.connect(); err != nil {
 		return nil, err
 	}
 	jobs := map[int]launchd.Target{}
-	var last error
+	var missing error
 	listed := 0
 	for _, d := range []launchd.Domain{launchd.GUI(uid), launchd.User(uid), launchd.System()} {
 		entries, err := c.launchd.List(ctx, d)
-		if err != nil {
-			last = err
+		if errors.Is(err, launchd.ErrNoDomain) {
+			missing = err
 			continue
+		}
+		if err != nil {
+			return nil, err
 		}
 		listed++
 		for _, e := range entries {
@@ -125,7 +140,7 @@ func (c *command) jobs(ctx context.Context, uid int) (map[int]launchd.Target, er
 		}
 	}
 	if listed == 0 {
-		return nil, last
+		return nil, missing
 	}
 	return jobs, nil
 }
@@ -154,21 +169,28 @@ func psRows(t *sweep.Table, uid uint32, jobs map[int]launchd.Target, known bool)
 		}
 		rows = append(rows, row)
 	}
-	return inTree(rows)
-}
-
-// inTree orders rows by pid, each below the one that it is a child of.
-func inTree(rows []psRow) (ordered []psRow) {
-	slices.SortFunc(rows, func(a, b psRow) int { return a.pid - b.pid })
 	there := map[int]bool{}
 	for _, r := range rows {
 		there[r.pid] = true
 	}
-	var add func(parent, depth int)
-	add = func(parent, depth int) {
+	for i := range rows {
+		for _, above := range t.Ancestors(rows[i].pid) { // a shell can stand in between
+			if there[above.PID] {
+				rows[i].under = above.PID
+				break
+			}
+		}
+	}
+	return inTree(rows)
+}
+
+// inTree orders rows by pid, each below the one that it is under.
+func inTree(rows []psRow) (ordered []psRow) {
+	slices.SortFunc(rows, func(a, b psRow) int { return a.pid - b.pid })
+	var add func(under, depth int)
+	add = func(under, depth int) {
 		for _, r := range rows {
-			top := !there[r.parent] || r.parent == r.pid
-			if r.parent == parent && !top || parent == 0 && top {
+			if r.under == under {
 				r.depth = depth
 				ordered = append(ordered, r)
 				if depth < len(rows) {
@@ -186,12 +208,17 @@ func inTree(rows []psRow) (ordered []psRow) {
 	return ordered
 }
 
-// psTable is what people see.
+// psTable is what people see: the gateways, and in a tree what they run in as well. A wrapper
+// without a gateway is always there: that is all there is to see of it.
 func psTable(rows []psRow, tree bool) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "PID\tPROFILE\tKIND\tAGE\tMANAGED BY\tCOMMAND")
-	for _, r := range rows {
+	for i, r := range rows {
+		wraps := r.match.Kind == sweep.KindWrapper && i+1 < len(rows) && rows[i+1].depth > r.depth
+		if wraps && !tree {
+			continue
+		}
 		indent := ""
 		if tree && r.depth > 0 {
 			indent = strings.Repeat("  ", r.depth-1) + "└ "

@@ -84,6 +84,9 @@ func (c *command) reload(t launchd.Target) (launchd.ReloadResult, error) {
 	if err != nil {
 		return launchd.ReloadResult{}, err
 	}
+	progress := c.progress()
+	defer progress.end()
+	o.OnEvent = progress.event
 	ctx := c.ctx
 	if c.opts.timeout > 0 { // of the wait: what launchd carries out goes on
 		var cancel context.CancelFunc

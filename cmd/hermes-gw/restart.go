@@ -161,12 +161,21 @@ func runRestart(c *command) report {
 	if c.opts.dryRun {
 		return c.planned(groups, o)
 	}
+	progress := c.progress()
+	defer progress.end()
+	o.OnEvent = func(e launchd.Event) {
+		if o.Graceful && e.Kind == launchd.EventExited {
+			c.interrupts.drained(e.Target.Label)
+		}
+		progress.event(e)
+	}
 	all := newGroups(len(groups))
 	for n, g := range groups {
 		o := o
 		o.Select = g.Selection
 		o.Sending = func(r hermesgw.Report) {
 			if all.alone(c.ctx, n) { // else nothing more goes out, and there is a report in the end
+				progress.end()
 				c.printNow(all.report(n, &r))
 			}
 		}

@@ -9,6 +9,9 @@ import (
 	"github.com/hermes-gw/hermes-gw/launchd"
 )
 
+// usualLines is how many lines of a log are shown.
+const usualLines = 20
+
 // command is one run of a verb.
 type command struct {
 	ctx        context.Context
@@ -29,7 +32,7 @@ func run(ctx context.Context, env environment, args []string, stdout, stderr io.
 	in := &interrupts{ignoreHangup: env.ignoreHangup, exit: env.exit}
 	ctx, stop := in.watch(ctx, env.signals())
 	defer stop()
-	c := &command{ctx: ctx, env: env, interrupts: in, stdout: stdout, stderr: stderr}
+	c := &command{opts: options{lines: usualLines}, ctx: ctx, env: env, interrupts: in, stdout: stdout, stderr: stderr}
 	if err := c.parse(args); err != nil {
 		c.opts.json = c.opts.json || wantsJSON(args)
 		return c.finish(report{err: err})

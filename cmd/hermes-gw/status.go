@@ -12,9 +12,6 @@ import (
 	"github.com/hermes-gw/hermes-gw/xpc"
 )
 
-// gatewayPrefix is how the labels of Hermes gateways begin (hermes_cli/gateway_launchd.py of NousResearch/hermes-agent).
-const gatewayPrefix = "ai.hermes.gateway"
-
 // jobResult is one job as status shows it.
 type jobResult struct {
 	asked    launchd.Target // its domain may be missing
@@ -110,41 +107,7 @@ func runStatus(c *command) report {
 	if len(targets) > 0 {
 		return c.show(ctx, targets, uid)
 	}
-	domains := []launchd.Domain{launchd.GUI(uid), launchd.User(uid)}
-	if targets, err = c.gateways(ctx, domains); err != nil {
-		return report{err: err}
-	}
-	if len(targets) == 0 {
-		note := fmt.Sprintf("no job of %s or %s has a label that starts with %s", domains[0], domains[1], gatewayPrefix)
-		return report{text: note + "\n", fields: fields{Note: note}, exit: exitNotThere}
-	}
-	return c.show(ctx, targets, uid)
-}
-
-// gateways lists the gateway jobs of those of the domains that exist.
-func (c *command) gateways(ctx context.Context, domains []launchd.Domain) (targets []launchd.Target, err error) {
-	var missing error
-	exist := 0
-	for _, d := range domains {
-		entries, err := c.launchd.List(ctx, d)
-		switch {
-		case errors.Is(err, launchd.ErrNoDomain):
-			missing = err
-			continue
-		case err != nil:
-			return nil, err
-		}
-		exist++
-		for _, e := range entries {
-			if strings.HasPrefix(e.Label, gatewayPrefix) {
-				targets = append(targets, launchd.Target{Domain: d, Label: e.Label})
-			}
-		}
-	}
-	if exist == 0 {
-		return nil, missing
-	}
-	return targets, nil
+	return c.showFleet(ctx, uid)
 }
 
 // show asks about all targets at the same time. A label that two of the user's domains have

@@ -56,7 +56,7 @@ still at work in the end is left alone, unless --force-after is given. One whose
 event loop is stuck is not asked.
 
 ` + targetText,
-			flags: []string{flagProfile, flagAll, flagGraceful, flagForceAfter, flagWait, flagBootstrap, flagDryRun, flagForce,
+			flags: []string{flagProfile, flagAll, flagGraceful, flagForceAfter, flagWait, flagBootstrap, flagDryRun, flagForce, flagVerbose,
 				flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
 			run: runRestart,
 		},
@@ -127,7 +127,7 @@ touched. A list that launchd refuses all the same is given up for the old one.
 The worker keeps its notes in ~/Library/Application Support/hermes-gw.
 
 ` + targetText,
-			flags: []string{flagPlist, flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
+			flags: []string{flagPlist, flagVerbose, flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
 			run:   runReload,
 		},
 		{
@@ -143,6 +143,35 @@ belongs to, or "manual" for one that launchd knows nothing of, or "?" where laun
 could not be asked. Arguments that look like secrets are not shown. It only asks.`,
 			flags: []string{flagTree, flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
 			run:   runPS,
+		},
+		{
+			name: "logs", args: "[TARGET|LABEL]", min: 0, max: 1,
+			summary: "show the last lines that a gateway or another job wrote",
+			examples: []example{
+				{"hermes-gw logs", "of the gateway of HERMES_HOME, or of the default profile"},
+				{"hermes-gw logs -p work -f", "and go on with what it writes"},
+				{"hermes-gw logs org.example.agent -n 100", "of any job whose property list names files"},
+			},
+			text: `Of a gateway these are logs/gateway.log and logs/gateway.error.log in its home; of
+another job the files that its property list names. Control characters are
+escaped, and what looks like a secret is ***.`,
+			flags: []string{flagProfile, flagLines, flagFollow, flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
+			run:   runLogs,
+		},
+		{
+			name: "doctor", max: 0,
+			summary: "find what is wrong with the gateways, and the command that mends it",
+			examples: []example{
+				{"hermes-gw doctor", "one entry for each thing that is wrong"},
+				{"hermes-gw doctor --json", "for a program"},
+			},
+			text: `It looks for gateways that are not loaded, disabled, in the wrong domain or in two,
+not as their property list says by now, parked, throttled or flapping, for a second
+gateway of the same home, for logs that cannot be written or read, for programs that
+were replaced, and for what lint calls an error. The word in brackets names the
+finding. It only asks. The exit code is 1 if something is wrong.`,
+			flags: []string{flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
+			run:   runDoctor,
 		},
 		{
 			name: "lint", args: "FILE...", min: 0, max: -1,
@@ -181,6 +210,30 @@ pipe or a file gets launchd's text as it is.`,
 			flags:  []string{flagTimeout, flagLaunchd, flagHelp},
 			opaque: true,
 			run:    runCtl,
+		},
+		{
+			name: "probe", max: 0,
+			summary: "ask this Mac's launchd what is not known of it",
+			examples: []example{
+				{"hermes-gw probe", "a report to paste into an issue"},
+				{"hermes-gw probe --json", "for a program"},
+			},
+			text: `What launchd's private interface does is known from public sources, and some of
+it is open: whether it takes a kickstart from a program without Apple's
+entitlement, for one. This asks, by means of throwaway jobs that are loaded,
+started, stopped and unloaded. They run this program, which then merely waits.
+It takes about 15 s, and each question has its own time limit; the whole gives up
+after 3 min, or --timeout.
+
+Only jobs with a label hermes-gw.probe.XXXXXXXX are touched, whose property lists
+lie in ~/Library/Application Support/hermes-gw/probe. Everything is undone, also
+after SIGINT, SIGTERM or SIGHUP; what a killed probe leaves, the next one removes.
+
+The report names no user, home or machine, and of jobs only what launchd says of
+the throwaway ones. The exit code is 0 if every question was answered or could
+not be asked, 3 if some were not answered.`,
+			flags: []string{flagTimeout, flagLaunchd, flagJSON, flagHelp},
+			run:   runProbe,
 		},
 		{
 			name: "version", max: 0,

@@ -17,6 +17,16 @@ func clock(testing.TB) int64 { return time.Now().UnixMicro() }
 
 const clockSlack = 1_000_000
 
+// arguments are those of a process, in whatever form.
+func arguments(t testing.TB, pid int) []byte {
+	t.Helper()
+	b, err := unix.SysctlRaw("kern.procargs2", pid)
+	if err != nil || len(b) == 0 {
+		t.Fatalf("%q, %v", b, err)
+	}
+	return b
+}
+
 // libproc is the table as it is on this system; a test may change its copy.
 func libproc(t testing.TB) *cgoless.Libproc {
 	t.Helper()

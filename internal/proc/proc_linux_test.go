@@ -62,6 +62,16 @@ func clock(t testing.TB) int64 {
 
 const clockSlack = 2 * tick
 
+// arguments are those of a process, in whatever form.
+func arguments(t testing.TB, pid int) []byte {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil || len(b) == 0 {
+		t.Fatalf("%q, %v", b, err)
+	}
+	return b
+}
+
 func noPidfds(t testing.TB) {
 	pidfdOpen = func(int, int) (int, error) { return -1, unix.ENOSYS }
 	t.Cleanup(func() { pidfdOpen = unix.PidfdOpen })

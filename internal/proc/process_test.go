@@ -3,6 +3,7 @@
 package proc
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -226,6 +227,8 @@ func TestConcurrentUse(t *testing.T) {
 	all.Wait()
 }
 
+var errArguments = errors.New("it has other arguments")
+
 func TestSignal(t *testing.T) {
 	for _, way := range signalWays {
 		t.Run(way.name, func(t *testing.T) {
@@ -266,6 +269,42 @@ func TestSignal(t *testing.T) {
 				if sig := c.signalled(); sig != syscall.SIGUSR1 {
 					t.Errorf("the process died of %v, not SIGUSR1", sig)
 				}
+			})
+			// The same process, by its identity, but not what was looked for any more.
+			t.Run("other arguments", func(t *testing.T) {
+				c, become := execs(t)
+				p := open(t, c.pid)
+				planned := arguments(t, c.pid)
+				check := func() error {
+					if !bytes.Equal(arguments(t, c.pid), planned) {
+						return errArguments
+					}
+					return nil
+				}
+				become()
+				if err := p.SignalIf(syscall.SIGKILL, check); err != errArguments {
+					t.Errorf("%v, want %v", err, errArguments)
+				}
+				c.reap(t) // fails if the signal was delivered
+			})
+			// Whatever happens while the caller looks comes before the look at the identity.
+			t.Run("gone while asked", func(t *testing.T) {
+				c := start(t)
+				p := open(t, c.pid)
+				if err := p.SignalIf(syscall.SIGKILL, func() error { c.reap(t); return nil }); !errors.Is(err, ErrGone) {
+					t.Errorf("%v, want ErrGone", err)
+				}
+			})
+			t.Run("reused while asked", func(t *testing.T) {
+				if way.name == "pidfd" {
+					t.Skip("a pidfd stays the process's own")
+				}
+				c := start(t)
+				p := open(t, c.pid)
+				if err := p.SignalIf(syscall.SIGKILL, func() error { p.h.id.Start--; return nil }); !errors.Is(err, ErrGone) {
+					t.Errorf("%v, want ErrGone", err)
+				}
+				c.reap(t) // fails if the signal was delivered
 			})
 			t.Run("zombie", func(t *testing.T) {
 				c := start(t)

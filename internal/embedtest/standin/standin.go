@@ -251,6 +251,9 @@ func ReadLog(home string) (events []Event, err error) {
 		return nil, err
 	}
 	for line := range bytes.Lines(data) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			break // being written: a write over the end of a page is seen in two steps
+		}
 		var e Event
 		if err := json.Unmarshal(line, &e); err != nil {
 			return nil, err

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	hermesgw "github.com/hermes-gw/hermes-gw"
+)
+
+// gatewayPrefix is how the labels of Hermes gateways begin (hermes_cli/gateway_launchd.py of NousResearch/hermes-agent).
+const gatewayPrefix = "ai.hermes.gateway"
+
+// gatewayResult is one gateway as status shows it.
+type gatewayResult struct{ hermesgw.Gateway }
+
+func (r *gatewayResult) exitCode() int     { return exitOK } // it was shown
+func (r *gatewayResult) subject() string   { return r.Target.String() }
+func (r *gatewayResult) line() string      { return "" } // all rows are printed as one table
+func (r *gatewayResult) trouble() *problem { return explain(r.Problem) }
+
+// state is one word for what the job is.
+func (r *gatewayResult) state() string {
+	switch {
+	case r.Foreign != "":
+		return "foreign"
+	case r.ServedBy != "":
+		return "served"
+	case !r.Loaded() && r.Job.Disabled != nil && *r.Job.Disabled:
+		return "disabled"
+	case !r.Loaded():
+		return "not-loaded"
+	case r.Job.State != "":
+		return string(r.Job.State)
+	case r.Job.Running():
+		return "running"
+	}
+	return "not running"
+}
+
+func (r *gatewayResult) warnings() (list []string) {
+	warn := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	switch {
+	case r.Foreign != "":
+		return nil // not ours to worry about
+	case r.ServedBy != "":
+	case !r.Loaded() && r.Job.Disabled != nil && *r.Job.Disabled:
+		warn("it is disabled, so launchd does not load it: hermes-gw ctl enable %s, then hermes-gw start %s", r.Target, r.Label)
+	case !r.Loaded() && r.Plist != "":
+		warn("its property list is there, but launchd does not have the job: hermes-gw start %s", r.Label)
+	}
+	if len(r.Domains) > 1 {
+		names := make([]string, len(r.Domains))
+		for i, d := range r.Domains {
+			names[i] = d.String()
+		}
+		warn("it is loaded in %s, each time with a process of its own: hermes-gw stop %s/%s", strings.Join(names, " and "), names[len(names)-1], r.Label)
+	}
+	if len(r.Stale) > 0 {
+		warn("its property list says otherwise than what is loaded (%s): hermes-gw reload %s", strings.Join(r.Stale, ", "), r.Target)
+	}
+	if r.Locked && r.Job.PID == 0 {
+		warn("another process holds the lock of %s: hermes-gw ps", r.Home)
+	}
+	return list
+}
+
+// MarshalJSON leaves out what is not known, and the arguments: they can hold secrets.
+func (r *gatewayResult) MarshalJSON() ([]byte, error) {
+	type runtime struct {
+		State    string                  `json:"state"`
+		Answered bool                    `json:"answered"`
+		Work     []hermesgw.WorkDocument `json:"active_work,omitempty"`
+		CodeSHA  string                  `json:"code_sha,omitempty"`
+		Version  string                  `json:"code_version,omitempty"`
+		Served   []string                `json:"served_profiles,omitempty"`
+	}
+	j := r.Job
+	row := struct {
+		Target   string   `json:"target"`
+		Label    string   `json:"label"`
+		Profile  string   `json:"profile,omitempty"`
+		Home     string   `json:"home,omitempty"`
+		State    string   `json:"state"`
+		PID      *int     `json:"pid"`
+		Gateway  *int     `json:"gateway_pid"`
+		Tree     []int    `json:"tree,omitempty"`
+		Age      float64  `json:"age_s,omitempty"`
+		Type     string   `json:"type,omitempty"`
+		Path     string   `json:"path,omitempty"`
+		Program  string   `json:"program,omitempty"`
+		Runs     *int     `json:"runs,omitempty"`
+		LastExit string   `json:"last_exit,omitempty"`
+		Disabled *bool    `json:"disabled,omitempty"`
+		Stale    []string `json:"stale,omitempty"`
+		Foreign  string   `json:"foreign,omitempty"`
+		ServedBy string   `json:"served_by,omitempty"`
+		Locked   bool     `json:"locked,omitempty"`
+		Runtime  *runtime `json:"runtime,omitempty"`
+		Warnings []string `json:"warnings"`
+		Error    *problem `json:"error,omitempty"`
+	}{
+		Target: r.subject(), Label: r.Label, Profile: r.Profile, Home: r.Home, State: r.state(), PID: pid(j.PID), Gateway: pid(r.Process.PID),
+		Tree: pidsOf(r.Tree), Age: r.Age().Round(time.Millisecond).Seconds(), Type: j.Type, Path: r.Plist, Program: j.Program, Runs: j.Runs, LastExit: j.LastExit.String(),
+		Disabled: j.Disabled, Stale: r.Stale, Foreign: r.Foreign, ServedBy: r.ServedBy, Locked: r.Locked, Warnings: list(r.warnings()), Error: r.trouble(),
+	}
+	if t := r.Runtime; t != nil {
+		row.Runtime = &runtime{t.State, t.Answered, hermesgw.WorkDocuments(t.Work), t.CodeSHA, t.Version, t.Served}
+	}
+	return json.Marshal(row)
+}
+
+func pidsOf(tree []hermesgw.Identity) (pids []int) {
+	for _, id := range tree {
+		pids = append(pids, id.PID)
+	}
+	return pids
+}
+
+// showFleet shows every gateway of the installation, and whatever else bears a gateway's label.
+func (c *command) showFleet(ctx context.Context, uid int) report {
+	h, err := c.hermes(uid)
+	if err != nil {
+		return report{err: err}
+	}
+	fleet, err := h.Discover(ctx)
+	if err != nil {
+		return report{err: err}
+	}
+	var r report
+	for _, g := range slices.Concat(fleet.Gateways, fleet.Others) {
+		r.results = append(r.results, &gatewayResult{g})
+	}
+	r.fields.Warnings = fleet.Warnings
+	if len(r.results) == 0 {
+		r.text, r.fields.Note, r.exit = noGateways()
+		return r
+	}
+	r.text = fleetTable(r.results)
+	return r
+}
+
+// fleetTable is what people see.
+func fleetTable(rows []result) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "GATEWAY\tPROFILE\tSTATE\tPIDS\tSINCE\tRUNS\tLAST EXIT\tPLIST")
+	or := func(s string) string {
+		if s == "" {
+			return "-"
+		}
+		return shown(s)
+	}
+	for _, one := range rows {
+		r := one.(*gatewayResult)
+		state, since, runs := r.state(), "", ""
+		if t := r.Runtime; t != nil && t.State != "" && t.State != state {
+			state += " (" + t.State + ")"
+		}
+		if r.ServedBy != "" {
+			state = "served by " + r.ServedBy
+		}
+		if d := r.Age(); d > 0 {
+			since = age(d)
+		}
+		if r.Job.Runs != nil {
+			runs = strconv.Itoa(*r.Job.Runs)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", shown(r.subject()), or(r.Profile), or(state), or(r.tree()), or(since), or(runs),
+			or(r.Job.LastExit.String()), or(r.file()))
+	}
+	w.Flush()
+	return b.String()
+}
+
+// tree is the job's process and, behind arrows, those down to the gateway's.
+func (r *gatewayResult) tree() string {
+	if r.Job.PID == 0 {
+		return ""
+	}
+	if len(r.Tree) == 0 {
+		return strconv.Itoa(r.Job.PID) + " (no gateway)"
+	}
+	words := make([]string, len(r.Tree))
+	for i, id := range r.Tree {
+		words[i] = strconv.Itoa(id.PID)
+	}
+	return strings.Join(words, " > ")
+}
+
+// file says whether what is loaded is what the property list says.
+func (r *gatewayResult) file() string {
+	switch {
+	case r.Plist == "" && r.Loaded():
+		return "gone"
+	case r.Plist == "":
+		return ""
+	case !r.Loaded():
+		return "there"
+	case len(r.Stale) > 0:
+		return "stale"
+	}
+	return "current"
+}
