@@ -82,6 +82,7 @@ func TestJSON(t *testing.T) {
 		"one job":                    jsonOneJob,
 		"reload":                     jsonReload,
 		"ps":                         jsonPS,
+		"status":                     jsonStatus,
 		"nothing to do with jobs":    jsonOthers,
 		"the library":                jsonLibrary,
 	}
@@ -104,6 +105,11 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+// sleeps are the keys of a job that does nothing for another installation.
+func sleeps(home string) map[string]any {
+	return map[string]any{"ProgramArguments": []string{"/bin/sleep", "1000"}, "EnvironmentVariables": map[string]string{"HERMES_HOME": home}}
+}
+
 func jsonRestart(t *testing.T) {
 	elsewhere := t.TempDir()
 	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{
@@ -113,8 +119,8 @@ func jsonRestart(t *testing.T) {
 		{Name: "idle", Plist: fleet.Oldest, NoWait: true, Standin: fleet.Standin{Exit: &standin.Exit{}}},
 		{Name: "unloaded", Unloaded: true, Plist: fleet.Oldest},
 		{Name: "off", Unloaded: true, Plist: fleet.Oldest},
-		{Name: "theirs", Plist: fleet.Oldest, NoWait: true, Keys: map[string]any{
-			"ProgramArguments": []string{"/bin/sleep", "1000"}, "EnvironmentVariables": map[string]string{"HERMES_HOME": elsewhere}}},
+		{Name: "theirs", Plist: fleet.Oldest, NoWait: true, Keys: sleeps(elsewhere)},
+		{Name: "older", Plist: fleet.Oldest, NoWait: true, Label: "com.hermes.gateway", Keys: sleeps(elsewhere)},
 	}})
 	if err := f.Client.SetEnabled(t.Context(), f.Gateway("off").Target, false); err != nil {
 		t.Fatal(err)
@@ -122,11 +128,11 @@ func jsonRestart(t *testing.T) {
 	idle := f.Wait(0, launchdtest.Is(launchdtest.Exit, f.Gateway("idle").Label))
 	f.Behave("idle", fleet.Standin{})
 
-	inJSON(t, f, "restart", "--dry-run", "--all").shows(t, 3, "planned", "planned", "disabled", "not-loaded", "planned")
+	inJSON(t, f, "restart", "--dry-run", "--all").shows(t, 3, "planned", "planned", "disabled", "not-loaded", "planned", "foreign")
 	inJSON(t, f, "restart", "--dry-run", "--graceful", "--force-after=20s", "-p", "work").shows(t, 0, "planned")
 	inJSON(t, f, "restart", "--dry-run", "--bootstrap", "-p", "unloaded").shows(t, 0, "planned")
 	theirs := f.JobPID("theirs")
-	all := inJSON(t, f, "restart", "--all").shows(t, 3, "restarted", "started", "disabled", "not-loaded", "restarted")
+	all := inJSON(t, f, "restart", "--all").shows(t, 3, "restarted", "started", "disabled", "not-loaded", "restarted", "foreign")
 	if all.doc["excluded"] == nil || all.doc["sweep"] == nil {
 		t.Error(all.Stdout)
 	}
@@ -147,7 +153,7 @@ func jsonRestart(t *testing.T) {
 	f.Running("work", 0)
 	inJSON(t, f, "restart", "-p", "work", "--wait", "ready", "--force").shows(t, 0, "restarted")
 	inJSON(t, f, "stop", f.Gateway("unloaded").Label).shows(t, 0, "stopped")
-	ready := inJSON(t, f, "restart", "--all", "--wait", "platforms", "--force").shows(t, 3, "restarted", "restarted", "disabled", "not-loaded", "restarted")
+	ready := inJSON(t, f, "restart", "--all", "--wait", "platforms", "--force").shows(t, 3, "restarted", "restarted", "disabled", "not-loaded", "restarted", "foreign")
 	if r := ready.results()[4]; r["code_before"] != "0123456789ab" || r["code_after"] != "0123456789ab" || r["new_gateway_pid"] == nil {
 		t.Error(ready.Stdout)
 	}
@@ -508,6 +514,49 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
+// jsonStatus has a gateway of every kind that status, doctor and logs can show.
+func jsonStatus(t *testing.T) {
+	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{
+		{Name: fleet.Default, Plist: fleet.Oldest, Standin: fleet.Standin{Served: []string{"default", "served"}, CodeSHA: "0123456789ab", CodeVersion: "1.2.3",
+			ActiveWork: []standin.Work{{Kind: "chat", Session: "s", Elapsed: 2}}, Stderr: []string{"a line"}}},
+		{Name: "served", Absent: true},
+		{Name: "stale", Plist: fleet.Middle},
+		{Name: "theirs", Plist: fleet.Oldest, NoWait: true, Keys: sleeps("/opt/another/hermes")},
+		{Name: "locked", Plist: fleet.Oldest, NoWait: true},
+		{Name: "broken", Plist: fleet.Oldest, Unloaded: true},
+	}})
+	f.SetKeys("locked", map[string]any{"ProgramArguments": []string{"/bin/sleep", "1000"}, "StandardOutPath": nil, "StandardErrorPath": nil})
+	inJSON(t, f, "stop", f.Gateway("locked").Label).shows(t, 0, "stopped")
+	f.Load("locked")
+	f.Manual("locked", fleet.Orphan) // holds the lock of its home
+	f.SetKeys("stale", map[string]any{"ThrottleInterval": 31})
+	write(t, f.Gateway("broken").Plist, "<plist>", 0o644)
+	seen := map[any]map[string]any{}
+	for _, r := range inJSON(t, f, "status").results() {
+		seen[r["profile"]] = r
+	}
+	for profile, key := range map[string]string{"default": "runtime", "served": "served_by", "stale": "stale", "theirs": "foreign", "locked": "locked", "broken": "error"} {
+		if seen[profile][key] == nil {
+			t.Errorf("%s of %s is not told: %v", key, profile, seen[profile])
+		}
+	}
+	if p := inJSON(t, f, "doctor"); p.Code != 1 || len(p.results()) < 4 {
+		t.Errorf("%s%s", p.Stdout, p.Stderr)
+	}
+	if p := inJSON(t, f, "logs"); p.Code != 0 || !strings.Contains(p.Stdout, "a line") {
+		t.Errorf("%s%s", p.Stdout, p.Stderr)
+	}
+	plain := launchd.Target{Domain: launchd.GUI(f.UID), Label: "org.example.silent"}
+	path := filepath.Join(f.Dir, plain.Label+".plist")
+	write(t, path, `<plist version="1.0"><dict><key>Label</key><string>org.example.silent</string><key>ProgramArguments</key><array><string>/bin/sleep</string><string>1000</string></array></dict></plist>`, 0o644)
+	if err := f.Client.Bootstrap(t.Context(), plain.Domain, path); err != nil {
+		t.Fatal(err)
+	}
+	if p := inJSON(t, f, "logs", plain.String()); p.Code != 1 {
+		t.Errorf("%s%s", p.Stdout, p.Stderr)
+	}
+}
+
 func jsonOthers(t *testing.T) {
 	f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest, Unloaded: true}, {Name: "none", Absent: true}}})
 	inJSON(t, f, "version").shows(t, 0)
@@ -562,8 +611,7 @@ func jsonOthers(t *testing.T) {
 
 func jsonLibrary(t *testing.T) {
 	f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest, Standin: fleet.Standin{NoLock: true, IgnoreTERM: true}},
-		{Name: "other", Plist: fleet.Oldest, NoWait: true, Keys: map[string]any{"ProgramArguments": []string{"/bin/sleep", "1000"},
-			"EnvironmentVariables": map[string]string{"HERMES_HOME": "/nowhere"}}}}})
+		{Name: "other", Plist: fleet.Oldest, NoWait: true, Label: "com.hermes.gateway", Keys: sleeps("/nowhere")}}})
 	in, err := hermesgw.Locate(hermesgw.Where{UID: f.UID, HermesHome: f.Root, AccountHome: f.AccountHome})
 	if err != nil {
 		t.Fatal(err)

@@ -280,6 +280,8 @@ func TestSchemaRefuses(t *testing.T) {
 
 // unseen are what no output of the tests has, each with the reason.
 var unseen = map[string]string{
+	"command.command=probe":       "it takes 15 s: the tests of package probe",
+	"command.probe":               "it takes 15 s: the tests of package probe",
 	"problem.code=already-loaded": "a load that somebody else was faster with: a start goes on with the job",
 	"swept.outcome=gone":          "a process that exits between the plan and the signal: TestRun of package sweep",
 	"swept.outcome=refused":       "a process that launchd's user may not signal: other users' are spared before",
