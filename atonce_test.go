@@ -23,7 +23,7 @@ func TestTrap70AllAtOnce(t *testing.T) {
 		profiles = append(profiles, fleet.Profile{Name: fmt.Sprintf("p%d", n)})
 	}
 	for i := range profiles {
-		profiles[i].Plist = []fleet.Generation{fleet.Middle, fleet.Oldest}[i%2]
+		profiles[i].Plist = fleet.Generations[i%len(fleet.Generations)]
 		profiles[i].Standin.Teardown = dies
 	}
 	f := fleet.New(t, fleet.Options{Outside: true, Process: true, Profiles: profiles})

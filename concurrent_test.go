@@ -355,7 +355,8 @@ func restartThrough(t *testing.T, h *hermesgw.Hermes, profile string, o hermesgw
 // since our snapshot there is no second kill.
 func TestTrap67UpdateAtTheSameTime(t *testing.T) {
 	t.Parallel()
-	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Middle}, {Name: "slow", Plist: fleet.Middle, Standin: fleet.Standin{Teardown: 200 * time.Millisecond}}}})
+	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Middle}, {Name: "slow", Plist: fleet.Middle, Standin: fleet.Standin{Teardown: 200 * time.Millisecond}},
+		{Name: "busy", Plist: fleet.Middle, Standin: fleet.Standin{DrainForever: true}}}})
 	update := func(profile string) {
 		if _, err := f.Client.Kickstart(context.Background(), f.Gateway(profile).Target, launchd.KickstartOptions{Kill: true, Unthrottle: true}); err != nil {
 			t.Error(err)
@@ -394,19 +395,15 @@ func TestTrap67UpdateAtTheSameTime(t *testing.T) {
 		}
 	})
 	t.Run("while the gateway finishes its work", func(t *testing.T) {
-		old := f.Running("work", 0)
-		f.Behave("work", fleet.Standin{DrainForever: true})
+		old := f.Running("busy", 0)
+		f.Behave("busy", fleet.Standin{})
 		m := f.Mark()
-		update("work")
-		draining := f.Running("work", old.PID)
-		f.Behave("work", fleet.Standin{})
-		m = f.Mark()
-		u := start(t, f.Prepare("restart", "-p", "work", "--graceful=20s", "--force", "--json"))
-		f.Reached("work", "draining", old.PID)
-		update("work")
+		u := start(t, f.Prepare("restart", "-p", "busy", "--graceful=20s", "--json"))
+		f.Reached("busy", "draining", 0)
+		update("busy")
 		readJSON(t, u.end(), nil).shows(t, 0, "restarted")
-		f.Running("work", draining.PID)
-		if n := f.Spawns("work", m); n != 1 {
+		f.Running("busy", old.PID)
+		if n := f.Spawns("busy", m); n != 1 {
 			t.Errorf("%d new processes:\n%s", n, f.TraceText(m))
 		}
 	})

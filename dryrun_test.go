@@ -64,6 +64,7 @@ func TestTrap72DryRun(t *testing.T) {
 		{Name: "off", Plist: fleet.Oldest, Unloaded: true},
 		{Name: "unloaded", Plist: fleet.Oldest, Unloaded: true},
 		{Name: "theirs", Plist: fleet.Oldest, NoWait: true, Keys: elsewhere},
+		{Name: "strange", Plist: fleet.Oldest, NoWait: true, Label: "ai.hermes.gateway.strange", Keys: elsewhere},
 		{Name: "older", Plist: fleet.Oldest, NoWait: true, Label: "com.hermes.gateway-older", Keys: map[string]any{
 			"ProgramArguments": []string{"/bin/sleep", "1000"}, "EnvironmentVariables": nil}},
 		{Name: "reloads", Plist: fleet.Oldest, NoWait: true, Label: "ai.hermes.gateway.reload.4711.1760000000", Keys: map[string]any{
@@ -77,7 +78,7 @@ func TestTrap72DryRun(t *testing.T) {
 	}
 	manual := f.Manual("work", fleet.Orphan)
 	spared := f.Manual("work", fleet.Shape{Parent: fleet.OfInit, Args: []string{"-p", "work", "gateway", "restart"}})
-	for _, p := range []string{"theirs", "older", "reloads"} {
+	for _, p := range []string{"theirs", "strange", "older", "reloads"} {
 		f.Wait(0, func(e launchdtest.Event) bool {
 			return e.Kind == launchdtest.State && e.Label == f.Gateway(p).Label && e.To == "running"
 		})
@@ -131,11 +132,11 @@ func TestTrap72DryRun(t *testing.T) {
 			why[name] = fmt.Sprint(problem["message"])
 		}
 	}
-	want := map[string]any{"default": "planned", "work": "planned", "both": "ambiguous-domain", "off": "disabled", "unloaded": "not-loaded"}
+	want := map[string]any{"default": "planned", "work": "planned", "both": "ambiguous-domain", "off": "disabled", "unloaded": "not-loaded", "theirs": "foreign"}
 	if !maps.Equal(states, want) {
 		t.Errorf("%v, want %v", states, want)
 	}
-	for name, words := range map[string]string{"both": "more than one domain", "off": "disabled", "unloaded": "Could not find"} {
+	for name, words := range map[string]string{"both": "more than one domain", "off": "disabled", "unloaded": "Could not find", "theirs": "/opt/another/hermes"} {
 		if !strings.Contains(why[name], words) {
 			t.Errorf("%s: %q does not tell of %q", name, why[name], words)
 		}
@@ -144,7 +145,7 @@ func TestTrap72DryRun(t *testing.T) {
 	for _, e := range p.doc["excluded"].([]any) {
 		excluded[fmt.Sprint(e.(map[string]any)["target"])] = fmt.Sprint(e.(map[string]any)["reason"])
 	}
-	if len(excluded) != 2 || !strings.Contains(excluded[f.Gateway("theirs").Target.String()], "/opt/another/hermes") ||
+	if len(excluded) != 2 || !strings.Contains(excluded[f.Gateway("strange").Target.String()], "/opt/another/hermes") ||
 		!strings.Contains(excluded[f.Gateway("older").Target.String()], "not known") {
 		t.Errorf("%v", excluded)
 	}
@@ -163,7 +164,7 @@ func TestTrap72DryRun(t *testing.T) {
 		}
 	}
 	// The plan is what happens then.
-	inJSON(t, f, "restart", "--all").shows(t, 3, "restarted", "ambiguous-domain", "disabled", "not-loaded", "restarted")
+	inJSON(t, f, "restart", "--all").shows(t, 3, "restarted", "ambiguous-domain", "disabled", "not-loaded", "restarted", "foreign")
 	f.Gone(manual)
 	if !spared.Alive() {
 		t.Error("what was to be spared was not")
