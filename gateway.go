@@ -56,6 +56,10 @@ type Gateway struct {
 // Loaded reports whether launchd has the job.
 func (g *Gateway) Loaded() bool { return len(g.Domains) > 0 }
 
+// bearsOurs reports whether the job of another installation is loaded under the label of one of
+// this one's profiles, whose gateway cannot be loaded then.
+func (g *Gateway) bearsOurs() bool { return g.Foreign != "" && g.Profile != "" && g.Loaded() }
+
 // Runtime is what a gateway writes or answers about itself, as far as it is of use here and holds
 // nothing of what it talks about.
 type Runtime struct {

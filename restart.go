@@ -209,11 +209,30 @@ func (r *run) tell(last []int) {
 
 // report is what is known so far.
 func (r *run) report() Report {
-	report := Report{Sweep: r.swept, Warnings: r.warnings}
+	report := Report{Sweep: r.swept, Excluded: r.excluded(), Warnings: r.warnings}
 	for _, one := range r.results {
 		report.Results = append(report.Results, *one)
 	}
 	return report
+}
+
+// excluded are the jobs of other installations, and those of nobody known, as far as they are not
+// reported as foreign.
+func (r *run) excluded() (list []Excluded) {
+	if r.fleet == nil {
+		return nil
+	}
+	for _, g := range r.fleet.Others {
+		if g.bearsOurs() {
+			continue
+		}
+		reason := "it is not known which installation it belongs to"
+		if g.Foreign != "" {
+			reason = "it belongs to another installation, " + g.Foreign
+		}
+		list = append(list, Excluded{g.Target, reason})
+	}
+	return list
 }
 
 func (r *run) changing() {

@@ -65,7 +65,7 @@ func (h *Hermes) choose(ctx context.Context, s Selection) (items []*item, fleet 
 			items = append(items, &item{Gateway: g, asked: g.Label, gateway: true, ours: true})
 		}
 		for _, g := range found.Others {
-			if g.Profile != "" && g.Loaded() { // it has the label of one of our profiles
+			if g.bearsOurs() {
 				items = append(items, &item{Gateway: g, asked: g.Label, gateway: true, ours: true})
 			}
 		}
