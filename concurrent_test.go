@@ -28,8 +28,8 @@ const (
 	enabled    = 811
 )
 
-// asks returns what fleet.Wait takes to wait for a request about a job.
-func asks(routine uint64, label string) func(launchdtest.Event) bool {
+// about returns what fleet.Wait takes to wait for a request about a job.
+func about(routine uint64, label string) func(launchdtest.Event) bool {
 	return func(e launchdtest.Event) bool {
 		return e.Kind == launchdtest.Request && e.Routine == routine && e.Label == label
 	}
@@ -38,7 +38,7 @@ func asks(routine uint64, label string) func(launchdtest.Event) bool {
 // count counts the requests about a profile's job since m, without those of the fleet itself.
 func count(f *fleet.Fleet, m launchdtest.Mark, routine uint64, profile string) (n int) {
 	for _, e := range f.Requests(m) {
-		if asks(routine, f.Gateway(profile).Label)(e) {
+		if about(routine, f.Gateway(profile).Label)(e) {
 			n++
 		}
 	}
@@ -92,7 +92,7 @@ func TestTrap66TwoRestarts(t *testing.T) {
 		f, label := newFleet(t)
 		m := f.Mark()
 		first := start(t, f.Prepare("restart", "-p", "work", "--json"))
-		f.Wait(m, asks(kickstart, label))
+		f.Wait(m, about(kickstart, label))
 		second := inJSON(t, f, "restart", label).shows(t, 0, "already-restarting")
 		done := readJSON(t, first.end(), nil).shows(t, 0, "restarted")
 		if done.pid(t, "new_pid") != second.pid(t, "new_pid") || done.pid(t, "new_pid") != f.JobPID("work") {
@@ -131,7 +131,7 @@ func TestTrap66TwoRestarts(t *testing.T) {
 		f, label := newFleet(t)
 		m := f.Mark()
 		first := start(t, f.Prepare("restart", "-p", "work"))
-		f.Wait(m, asks(kickstart, label))
+		f.Wait(m, about(kickstart, label))
 		checked(f, m, "work")
 		asked := f.Mark()
 		second := start(t, f.Prepare("restart", "-p", "work", "--json"))
@@ -152,7 +152,7 @@ func TestTrap66TwoRestarts(t *testing.T) {
 		f.Launchd.SetFaults(launchdtest.Fault{Kind: launchdtest.Never, Routine: attributes, Label: label, Times: 1})
 		m := f.Mark()
 		first := start(t, f.Prepare("restart", "-p", "work"))
-		f.Wait(m, asks(attributes, label))
+		f.Wait(m, about(attributes, label))
 		checked(f, m, "work")
 		asked := f.Mark()
 		second := start(t, f.Prepare("restart", "-p", "work", "--json"))

@@ -62,7 +62,7 @@ func TestTrap6CallerIsAChild(t *testing.T) {
 			t.Run(plist.String()+", in "+how, func(t *testing.T) {
 				t.Parallel()
 				f := insideFleet(t, plist, fleet.Standin{Teardown: 100 * time.Millisecond})
-				old, job, mark := f.Up("work"), f.JobPID("work"), f.Mark()
+				old, job, mark := f.Up("work", 0), f.JobPID("work"), f.Mark()
 				o := f.Call(old, within, f.Prepare("restart", "-p", "work", "--json")).End()
 				comesBack(t, f, mark, old, o, job)
 				ended(t, o, !within.Session)
@@ -81,7 +81,7 @@ func TestTrap7CallerIsReparented(t *testing.T) {
 		t.Run(plist.String(), func(t *testing.T) {
 			t.Parallel()
 			f := insideFleet(t, plist, fleet.Standin{Teardown: 100 * time.Millisecond})
-			old, job, mark := f.Up("work"), f.JobPID("work"), f.Mark()
+			old, job, mark := f.Up("work", 0), f.JobPID("work"), f.Mark()
 			o := f.Call(old, fleet.Within{Reparented: true}, f.Prepare("restart", "-p", "work", "--json")).End()
 			comesBack(t, f, mark, old, o, job)
 			ended(t, o, true)
@@ -151,7 +151,7 @@ func TestTrap9InheritedEnvironment(t *testing.T) {
 func TestTrap10LongChainOfParents(t *testing.T) {
 	t.Parallel()
 	f := insideFleet(t, fleet.Middle, fleet.Standin{})
-	old, job, mark := f.Up("work"), f.JobPID("work"), f.Mark()
+	old, job, mark := f.Up("work", 0), f.JobPID("work"), f.Mark()
 	o := f.Call(old, fleet.Within{Session: true, Depth: 70}, f.Prepare("restart", "-p", "work", "--json")).End()
 	comesBack(t, f, mark, old, o, job)
 	ended(t, o, false)

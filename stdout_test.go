@@ -67,7 +67,7 @@ func TestTrap71NobodyReads(t *testing.T) {
 					one.prepare(cmd)
 				}
 				u := start(t, cmd)
-				f.Wait(m, asks(kickstart, f.Gateway("work").Label))
+				f.Wait(m, about(kickstart, f.Gateway("work").Label))
 				if one.while != nil {
 					one.while(u)
 				}

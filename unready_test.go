@@ -28,7 +28,7 @@ func outside(t *testing.T, o fleet.Options, plist fleet.Generation, keys map[str
 func TestTrap43Parked(t *testing.T) {
 	t.Parallel()
 	f := outside(t, fleet.Options{}, fleet.Newest, nil)
-	old, mark := f.Up("work"), f.Mark()
+	old, mark := f.Up("work", 0), f.Mark()
 	f.Behave("work", fleet.Standin{NeverRuns: true, Exit: &standin.Exit{After: 50 * time.Millisecond, Code: standin.ExitConfig}, Stderr: []string{"no platform is configured"}})
 	o := f.Command("restart", "-p", "work", "--wait=ready", "--json")
 	r := heard(t, o.Stdout).of(t, "work")
@@ -81,7 +81,7 @@ func TestTrap44Flapping(t *testing.T) {
 func TestTrap45RespawnStorm(t *testing.T) {
 	generations(t, func(t *testing.T, plist fleet.Generation) {
 		f := outside(t, fleet.Options{}, plist, nil)
-		old, mark := f.Up("work"), f.Mark()
+		old, mark := f.Up("work", 0), f.Mark()
 		var starts strings.Builder
 		for i := range 6 {
 			fmt.Fprintf(&starts, "%.6f\n", float64(time.Now().Add(-time.Duration(i)*time.Second).UnixMicro())/1e6)
@@ -117,7 +117,7 @@ func TestTraps46And47OrphanHoldsThePort(t *testing.T) {
 			t.Fatalf("%+v", o)
 		}
 		holder := f.Reached("work", "running", 0)
-		orphan := f.ChildOf(f.Up("work"))
+		orphan := f.ChildOf(f.Up("work", 0))
 		if orphan.Role != standin.RoleOrphan {
 			t.Fatalf("%+v", orphan)
 		}

@@ -135,7 +135,7 @@ func New(o Options) *Server {
 		left:    make(chan struct{}),
 		done:    make(chan struct{}),
 	}
-	s.login, s.as = login(s.uid), credential(s.uid)
+	s.login, s.as = login(s.uid), runAs(s.uid)
 	s.SetFaults(o.Faults...)
 	for _, r := range o.Deny {
 		s.deny[r] = true
@@ -265,8 +265,8 @@ func login(uid int) map[string]string {
 	return env
 }
 
-// credential is that of a user who is not the server's own.
-func credential(uid int) *syscall.Credential {
+// runAs is the credential of a user who is not the server's own.
+func runAs(uid int) *syscall.Credential {
 	if uid == os.Geteuid() {
 		return nil
 	}

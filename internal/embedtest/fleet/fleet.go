@@ -363,13 +363,6 @@ func (f *Fleet) Reached(profile, state string, old int) *Process {
 	return found
 }
 
-// Up waits until a gateway of the profile's job runs that has not ended, and returns it.
-func (f *Fleet) Up(profile string) *Process {
-	f.t.Helper()
-	g := f.Gateway(profile)
-	return f.runs(g, func(p *Process) bool { return p.Alive() })
-}
-
 // Successor waits until a gateway of a profile's job runs that began after old, one of its
 // gateways. It may have ended again meanwhile.
 func (f *Fleet) Successor(profile string, old *Process) *Process {

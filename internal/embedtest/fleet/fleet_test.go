@@ -423,7 +423,7 @@ func TestEnd(t *testing.T) {
 func TestQuiet(t *testing.T) {
 	t.Parallel()
 	f := New(t, Options{Outside: true, Profiles: []Profile{{Name: "work", Plist: Oldest, Standin: Standin{Teardown: 200 * time.Millisecond}}}})
-	old, mark := f.Up("work"), f.Mark()
+	old, mark := f.Up("work", 0), f.Mark()
 	cmd := f.Prepare("restart", f.Gateway("work").Label)
 	f.must(cmd.Start())
 	asked := f.Wait(mark, func(e launchdtest.Event) bool { return e.Kind == launchdtest.Request && e.Routine == 702 })
@@ -433,7 +433,7 @@ func TestQuiet(t *testing.T) {
 	if !slices.ContainsFunc(f.Trace(mark), func(e launchdtest.Event) bool { return e.Kind == launchdtest.Reply && e.ID == asked.ID }) {
 		t.Errorf("the answer is still to come:\n%s", f.TraceText(mark))
 	}
-	if f.Successor("work", old) == old || f.Up("work") == old || old.Alive() {
+	if f.Successor("work", old) == old || f.Up("work", 0) == old || old.Alive() {
 		t.Error("the old gateway counts as the new one")
 	}
 }
