@@ -163,6 +163,7 @@ func newCall(server string) *call {
 		consoleOwner: func() (int, error) { return 501, nil },
 		buildVersion: func() string { return "v1.2.3" },
 		terminal:     isTerminal,
+		size:         windowSize,
 		signals:      func() <-chan os.Signal { return c.signals },
 		ignoreHangup: func() { c.hangupIgnored++ },
 		exit:         func(int) {},
