@@ -281,6 +281,9 @@ func (x *completion) live(kind completes, last string) {
 		return
 	}
 	x.labels(domains[:2], uid, last)
+	if last != "" {
+		x.targets(domains, last)
+	}
 }
 
 // targets offers the jobs of the domain that the word names; without one, the gateways'.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -138,6 +139,16 @@ func runLogs(c *command) report {
 	return r
 }
 
+// sameFile reports whether two paths are of one file, which need not be there.
+func sameFile(a, b string) bool {
+	if a == b {
+		return true
+	}
+	in, errA := os.Stat(filepath.Dir(a))
+	also, errB := os.Stat(filepath.Dir(b))
+	return errA == nil && errB == nil && filepath.Base(a) == filepath.Base(b) && os.SameFile(in, also)
+}
+
 func pathsOf(files []hermesgw.Log) string {
 	paths := make([]string, len(files))
 	for i, f := range files {
@@ -160,7 +171,7 @@ func logsOf(j hermesgw.Gateway) (logs []hermesgw.Log) {
 		return logs
 	}
 	for _, path := range []string{p.StandardOutPath, p.StandardErrorPath} {
-		if filepath.IsAbs(path) && !slices.ContainsFunc(logs, func(l hermesgw.Log) bool { return l.Path == path }) {
+		if filepath.IsAbs(path) && path != os.DevNull && !slices.ContainsFunc(logs, func(l hermesgw.Log) bool { return sameFile(l.Path, path) }) {
 			logs = append(logs, hermesgw.Log{Name: filepath.Base(path), Path: path})
 		}
 	}
