@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/internal/proc"
+	"github.com/hermes-gw/hermes-gw/internal/shellwords"
 	"github.com/hermes-gw/hermes-gw/launchd"
 	"github.com/hermes-gw/hermes-gw/sweep"
 )
@@ -144,7 +145,7 @@ func (d *diagnosis) plist(g *Gateway) {
 				missing = append(missing, dir)
 			}
 		}
-		d.add(g, "log-path", shellWords(append([]string{"mkdir", "-p", "--"}, missing...))+" && "+command("restart", g.Target.String()), "",
+		d.add(g, "log-path", shellwords.Join(append([]string{"mkdir", "-p", "--"}, missing...)...)+" && "+command("restart", g.Target.String()), "",
 			"launchd cannot write its log: %s.", folders[0])
 	}
 	for _, path := range outputs(g.plist) {
@@ -178,9 +179,9 @@ func (d *diagnosis) log(g *Gateway, path string) {
 	mend, advice := "", "Name another one in the property list, and load that with hermes-gw reload."
 	info, gone := os.Lstat(path)
 	if gone == nil && info.Mode().IsRegular() {
-		mend, advice = shellWords([]string{"sudo", "chown", "--", strconv.Itoa(d.h.in.UID), path}), ""
+		mend, advice = shellwords.Join("sudo", "chown", "--", strconv.Itoa(d.h.in.UID), path), ""
 		if errors.Is(err, fs.ErrPermission) && ownedBy(info, d.h.in.UID) {
-			mend = shellWords([]string{"chmod", "u+rw", "--", path})
+			mend = shellwords.Join("chmod", "u+rw", "--", path)
 		}
 	}
 	d.add(g, "log-path", mend, advice, "Its log %s cannot be read: %v.", path, pathless(err))
@@ -202,7 +203,9 @@ func outputs(p *launchd.Plist) (paths []string) {
 }
 
 // command is a call of hermes-gw as it is typed.
-func command(words ...string) string { return shellWords(append([]string{"hermes-gw"}, words...)) }
+func command(words ...string) string {
+	return shellwords.Join(append([]string{"hermes-gw"}, words...)...)
+}
 
 // readableLog says why a log that is there cannot be read by its user. A device is none.
 func readableLog(in Install, path string) error {

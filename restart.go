@@ -271,8 +271,8 @@ func cautions(i *item) (list []string) {
 		warn("Its property list is gone: it runs on as launchd has it, and is not loaded at the next login.")
 	}
 	if len(i.Stale) > 0 {
-		warn("Stale definition: %s differs from what launchd loaded in %s, and a restart does not load it; hermes-gw reload %s does.",
-			i.Plist, joined(i.Stale), i.Target)
+		warn("Stale definition: %s differs from what launchd loaded in %s, and a restart does not load it; %s does.",
+			i.Plist, joined(i.Stale), command("reload", i.Target.String()))
 	}
 	if i.plist != nil && slices.Contains(i.plist.ProgramArguments, "--replace") {
 		warn("Its arguments have --replace: each start stops any other gateway of the same home, which can go on for ever (NousResearch/hermes-agent#79048).")

@@ -164,6 +164,7 @@ func newCall(server string) *call {
 		buildVersion: func() string { return "v1.2.3" },
 		terminal:     isTerminal,
 		size:         windowSize,
+		unread:       isUnread,
 		signals:      func() <-chan os.Signal { return c.signals },
 		ignoreHangup: func() { c.hangupIgnored++ },
 		exit:         func(int) {},

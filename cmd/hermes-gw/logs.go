@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -125,16 +124,13 @@ func runLogs(c *command) report {
 		return r
 	}
 	c.printNow(r)
-	reading, done := context.WithCancel(c.ctx)
+	reading, done := c.untilUnread()
 	defer done()
-	out := &reader{Writer: c.stdout}
 	hermesgw.Follow(reading, h.Install(), logs, func(l hermesgw.Log, line string) {
 		if len(logs) > 1 {
 			line = l.Name + ": " + line
 		}
-		if fmt.Fprintln(out, line); out.gone {
-			done()
-		}
+		fmt.Fprintln(c.stdout, line)
 	})
 	return r
 }
