@@ -32,11 +32,13 @@ type Finding struct {
 	Advice  string // what else is to be done; "" for nothing
 }
 
-// A gateway that was started so often in so much time, without anybody asking for it, is flapping. At
-// the throttle interval that Hermes' lists have, 30 s, it comes to 4.
+// A gateway that was started so often in so much time, without hermes-gw being asked for it, is
+// flapping, unless it has been running since for longer than launchd holds it back: 30 s in the
+// lists of Hermes, which makes 4 starts.
 const (
-	flapStarts = 3
+	flapStarts = 4
 	flapWindow = 2 * time.Minute
+	flapOver   = 30 * time.Second
 )
 
 // bootFor is how long a job may take from its own program to the gateway's.
@@ -226,7 +228,7 @@ func readableLog(in Install, path string) error {
 func (d *diagnosis) process(g *Gateway) {
 	restart := command("restart", g.Target.String())
 	j := g.Job
-	if starts := d.starts(g); starts >= flapStarts && j.LastExit.Failed() {
+	if starts := d.starts(g); starts >= flapStarts && j.LastExit.Failed() && g.Age() < flapOver {
 		d.add(g, "flapping", command("logs", g.Label), "Mend what its log says, then "+restart+".",
 			"It starts again and again: %d times in the last %.0f minutes without being asked to%s.", starts, flapWindow.Minutes(), lastExit(j))
 		if j.PID == 0 {
@@ -265,8 +267,8 @@ func (d *diagnosis) starts(g *Gateway) int {
 		return n - asked
 	}
 	// A Hermes that notes none: launchd's number is since it was loaded.
-	if age := g.Age(); age < flapWindow/2 && g.Job.Runs != nil && asked == 0 && g.Job.PID > 0 {
-		return *g.Job.Runs - 1
+	if g.Job.Runs != nil && asked == 0 && g.Job.PID > 0 {
+		return *g.Job.Runs
 	}
 	return 0
 }
