@@ -109,7 +109,7 @@ func (h *Hermes) loadedLabels(ctx context.Context) (labels map[string][]launchd.
 		case errors.Is(err, launchd.ErrNoDomain):
 			absent = err
 			continue
-		case err != nil && !refused(err):
+		case err != nil && !refused(err) && !errors.Is(err, launchd.ErrUnshared):
 			return nil, nil, err
 		case err != nil:
 			warnings = append(warnings, fmt.Sprintf("The jobs of %s cannot be listed (%v), so only those of known labels are looked for.", d, err))

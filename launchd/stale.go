@@ -64,6 +64,9 @@ func keepAliveDiffers(j Job, k *KeepAlive) bool {
 	if k == nil {
 		return loaded
 	}
+	if j.Type == "" { // from the attributes, which have no conditions
+		return !loaded
+	}
 	if k.Always {
 		return !loaded || len(j.KeepAliveIf) > 0
 	}

@@ -47,6 +47,14 @@ func TestDiffers(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}
+	// The attributes (712) tell that there is a KeepAlive, not of which kind.
+	attributes := Job{Target: loaded.Target, KeepAlive: ptr(true)}
+	if got := attributes.Differs(file(func(*Plist) {})); got != nil {
+		t.Errorf("a job of which only the attributes are known differs in %q", got)
+	}
+	if got := attributes.Differs(file(func(p *Plist) { p.KeepAlive = nil })); !slices.Equal(got, []string{"KeepAlive"}) {
+		t.Errorf("without KeepAlive: %q", got)
+	}
 	if got := (Job{}).Differs(file(func(*Plist) {})); got != nil {
 		t.Errorf("a job of which nothing is known differs in %q", got)
 	}
