@@ -17,9 +17,13 @@ import (
 // askTimeout bounds a question to launchd, which is answered at once or never.
 const askTimeout = 10 * time.Second
 
-// connect opens the launchd that the flags and the environment name, behind a gate
-// for this run's signals.
+// connect opens the launchd that is meant, behind a gate for this run's signals.
 func (c *command) connect() error {
+	return c.open(func(t xpc.Transport) xpc.Transport { return gate{t, c.interrupts} })
+}
+
+// open opens the launchd that the flags and the environment name.
+func (c *command) open(wrap func(xpc.Transport) xpc.Transport) error {
 	address, source := c.opts.launchd, "--launchd"
 	if address == "" {
 		address, source = c.env.getenv(envLaunchd), envLaunchd
@@ -28,7 +32,7 @@ func (c *command) connect() error {
 	defer cancel()
 	client, err := launchd.Open(ctx, launchd.Options{
 		Address: address,
-		Wrap:    func(t xpc.Transport) xpc.Transport { return gate{t, c.interrupts} },
+		Wrap:    wrap,
 	})
 	if _, malformed := errors.AsType[*launchd.SyntaxError](err); malformed {
 		return usage("Write unix:PATH.", "%s does not take %q", source, address)

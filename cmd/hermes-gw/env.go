@@ -27,6 +27,7 @@ type environment struct {
 	terminal     func(io.Writer) bool                // whether a person reads there
 	size         func(io.Writer) (columns, rows int) // of a terminal; 0 where it does not tell
 	signals      func() <-chan os.Signal
+	hangups      func() <-chan os.Signal
 	ignoreHangup func()
 	exit         func(code int)
 }
@@ -43,6 +44,7 @@ func systemEnv() environment {
 		size:         windowSize,
 		unread:       isUnread,
 		signals:      listen,
+		hangups:      listenHangup,
 		ignoreHangup: ignoreHangup,
 		exit:         os.Exit,
 	}

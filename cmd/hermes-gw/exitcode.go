@@ -17,6 +17,7 @@ const (
 	exitRefused     = 6
 	exitNotReady    = 7
 	exitUnknown     = 8
+	exitHungUp      = 129
 	exitInterrupted = 130
 	exitTerminated  = 143
 )
@@ -33,10 +34,10 @@ type exitRow struct {
 func exitTable() []exitRow {
 	return []exitRow{
 		{exitOK, []launchd.Outcome{launchd.OutcomeRestarted, launchd.OutcomeStarted, launchd.OutcomeAlreadyRestarting, launchd.OutcomeStopped},
-			"done: restarted, started, already-restarting, stopped, or shown by status"},
+			"done: restarted, started, already-restarting, stopped, or shown by status; probe has asked everything"},
 		{exitFailed, []launchd.Outcome{launchd.OutcomeFailed}, "failed"},
 		{exitUsage, []launchd.Outcome{outcomeUsage}, "the command line was not understood; nothing was sent"},
-		{exitSome, nil, "some of several jobs failed"},
+		{exitSome, nil, "some of several jobs failed; probe has some questions without an answer"},
 		{exitRequested, []launchd.Outcome{launchd.OutcomeRequested}, "requested: this command runs inside the job and ends with it"},
 		{exitNotThere, []launchd.Outcome{launchd.OutcomeNotLoaded, launchd.OutcomeDisabled, launchd.OutcomeNoSession},
 			"not-loaded, disabled or no-session; status found no job"},
@@ -45,6 +46,7 @@ func exitTable() []exitRow {
 		{exitNotReady, []launchd.Outcome{launchd.OutcomeNotReady, launchd.OutcomeFlapping, launchd.OutcomeParked, launchd.OutcomeThrottled},
 			"not-ready, flapping, parked or throttled"},
 		{exitUnknown, []launchd.Outcome{launchd.OutcomeUnknown}, "unknown: launchd has the request, its answer did not come"},
+		{exitHungUp, nil, "ended by SIGHUP: the terminal is gone"},
 		{exitInterrupted, nil, "ended by SIGINT"},
 		{exitTerminated, nil, "ended by SIGTERM"},
 	}

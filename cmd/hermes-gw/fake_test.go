@@ -144,12 +144,13 @@ func (f *fake) routines(changes bool) (list []uint64) {
 type call struct {
 	env            environment
 	signals        chan os.Signal
+	hangups        chan os.Signal
 	stdout, stderr bytes.Buffer
 	hangupIgnored  int
 }
 
 func newCall(server string) *call {
-	c := &call{signals: make(chan os.Signal)}
+	c := &call{signals: make(chan os.Signal), hangups: make(chan os.Signal)}
 	c.env = environment{
 		getenv: func(key string) string {
 			if key == envLaunchd && server != "" {
@@ -166,6 +167,7 @@ func newCall(server string) *call {
 		size:         windowSize,
 		unread:       isUnread,
 		signals:      func() <-chan os.Signal { return c.signals },
+		hangups:      func() <-chan os.Signal { return c.hangups },
 		ignoreHangup: func() { c.hangupIgnored++ },
 		exit:         func(int) {},
 	}

@@ -5,11 +5,16 @@ package main
 import (
 	"context"
 	"os"
+
+	"github.com/hermes-gw/hermes-gw/internal/probe"
 )
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == reloadWorkerArg {
 		os.Exit(reloadWorker(context.Background(), os.Args[2:], os.Stderr))
+	}
+	if len(os.Args) > 1 && os.Args[1] == probeJobArg {
+		os.Exit(probe.JobMain(os.Args[2:]))
 	}
 	os.Exit(run(context.Background(), systemEnv(), os.Args[1:], os.Stdout, os.Stderr))
 }

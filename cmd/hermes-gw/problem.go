@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	hermesgw "github.com/hermes-gw/hermes-gw"
+	"github.com/hermes-gw/hermes-gw/internal/probe"
 	"github.com/hermes-gw/hermes-gw/internal/xpcwire"
 	"github.com/hermes-gw/hermes-gw/launchd"
 	"github.com/hermes-gw/hermes-gw/xpc"
@@ -51,6 +52,8 @@ func problemCode(err error) string {
 	switch {
 	case errors.Is(err, errInterrupted):
 		return codeInterrupted
+	case errors.Is(err, probe.ErrBusy):
+		return "busy"
 	case errors.Is(err, xpcwire.ErrFrameTooLarge), errors.Is(err, xpcwire.ErrMalformed):
 		return codeProtocol
 	case unknown(err):
@@ -112,6 +115,9 @@ func remedy(err error, code string) string {
 	case codeUnknown:
 		return "Look with hermes-gw status."
 	case "busy":
+		if errors.Is(err, probe.ErrBusy) {
+			return "Wait for its end."
+		}
 		return "Wait for it, and look with hermes-gw status."
 	case codeInterrupted:
 		if unknown(err) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	hermesgw "github.com/hermes-gw/hermes-gw"
+	"github.com/hermes-gw/hermes-gw/internal/probe"
 )
 
 // schemaVersion is the "version" of the JSON output. Fields may be added; a change
@@ -35,6 +36,8 @@ type fields struct {
 	Help    string `json:"help,omitempty"`
 	Note    string `json:"note,omitempty"`
 	Rules   []rule `json:"rules,omitempty"`
+
+	Probe *probe.Report `json:"probe,omitempty"`
 	// Of restart.
 	DryRun   bool                    `json:"dry_run,omitempty"`
 	Sweep    *hermesgw.SweepDocument `json:"sweep,omitempty"`

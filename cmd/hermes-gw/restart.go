@@ -163,7 +163,12 @@ func runRestart(c *command) report {
 	}
 	progress := c.progress()
 	defer progress.end()
-	o.OnEvent = progress.event
+	o.OnEvent = func(e launchd.Event) {
+		if o.Graceful && e.Kind == launchd.EventExited {
+			c.interrupts.drained(e.Target.Label)
+		}
+		progress.event(e)
+	}
 	all := newGroups(len(groups))
 	for n, g := range groups {
 		o := o

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -33,6 +34,34 @@ func listen() <-chan os.Signal {
 	return c
 }
 
+// listenHangup takes over SIGHUP, unless it was ignored when the command started.
+func listenHangup() <-chan os.Signal {
+	c := make(chan os.Signal, 1)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(c, syscall.SIGHUP)
+	}
+	return c
+}
+
+// untilHangup is the run's context, which SIGHUP ends as well: for what has to be undone
+// when its terminal goes, rather than carried on.
+func (c *command) untilHangup() (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(c.ctx)
+	signals := c.env.hangups()
+	go func() {
+		for {
+			select {
+			case s := <-signals:
+				c.interrupts.note(s) // a further one has nobody to hurry for
+				cancel(errInterrupted)
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
 func ignoreHangup() { signal.Ignore(syscall.SIGHUP) }
 
 // interrupts joins the signals that arrive with the requests that go out: it
@@ -44,6 +73,7 @@ type interrupts struct {
 	mu    sync.Mutex
 	first os.Signal // nil until a signal came
 	out   bool      // a request that changes something went out
+	left  []string  // labels whose old process has left as it was asked to
 }
 
 // watch returns a context that ends with the first signal. The second ends the
@@ -106,6 +136,23 @@ func (i *interrupts) sending() error {
 	return nil
 }
 
+// drained notes that a job's old process has left as it was asked to: the request that starts the
+// next one is owed, whatever signal comes.
+func (i *interrupts) drained(label string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.left = append(i.left, label)
+}
+
+// owed reports whether a request is that one: a start (702) without a kill.
+func (i *interrupts) owed(routine uint64, msg xpc.Dict) bool {
+	label, _ := msg.String("name")
+	kill, _ := msg.Bool("kill")
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return routine == 702 && !kill && slices.Contains(i.left, label)
+}
+
 // changing is told that something is about to change, by a request or by a signal.
 func (i *interrupts) changing() { i.sending() }
 
@@ -125,7 +172,7 @@ type gate struct {
 }
 
 func (g gate) Call(ctx context.Context, routine uint64, msg xpc.Dict) (xpc.Dict, error) {
-	if !onlyAsks(routine) {
+	if !onlyAsks(routine) && !g.interrupts.owed(routine, msg) {
 		if err := g.interrupts.sending(); err != nil {
 			return nil, err
 		}

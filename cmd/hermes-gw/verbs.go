@@ -220,6 +220,30 @@ pipe or a file gets launchd's text as it is.`,
 			run:    runCtl,
 		},
 		{
+			name: "probe", max: 0,
+			summary: "ask this Mac's launchd what is not known of it",
+			examples: []example{
+				{"hermes-gw probe", "a report to paste into an issue"},
+				{"hermes-gw probe --json", "for a program"},
+			},
+			text: `What launchd's private interface does is known from public sources, and some of
+it is open: whether it takes a kickstart from a program without Apple's
+entitlement, for one. This asks, by means of throwaway jobs that are loaded,
+started, stopped and unloaded. They run this program, which then merely waits.
+It takes about 15 s, and each question has its own time limit; the whole gives up
+after 3 min, or --timeout.
+
+Only jobs with a label hermes-gw.probe.XXXXXXXX are touched, whose property lists
+lie in ~/Library/Application Support/hermes-gw/probe. Everything is undone, also
+after SIGINT, SIGTERM or SIGHUP; what a killed probe leaves, the next one removes.
+
+The report names no user, home or machine, and of jobs only what launchd says of
+the throwaway ones. The exit code is 0 if every question was answered or could
+not be asked, 3 if some were not answered.`,
+			flags: []string{flagTimeout, flagLaunchd, flagJSON, flagHelp},
+			run:   runProbe,
+		},
+		{
 			name: "version", max: 0,
 			summary:  "print the version",
 			examples: []example{{"hermes-gw version", ""}},

@@ -69,7 +69,7 @@ func TestWords(t *testing.T) {
 		stdout string   // is in it
 		stderr []string // are in it; nil: there is nothing
 	}{
-		{"34", "restart -p stubborn", exitOK, "restarted", "restarted gui/UID/ai.hermes.gateway-stubborn: pid ", nil},
+		{"34", "restart -p stubborn", exitOK, "restarted", "restarted gui/UID/ai.hermes.gateway-stubborn: pid ", []string{"killed by SIGKILL", "exit timeout"}},
 		{"37", "restart -p drains --graceful", exitOK, "restarted", "by graceful", nil},
 		{"40", "restart -p endless --graceful=300ms", exitNotReady, "not-ready", "", []string{"gui/UID/ai.hermes.gateway-endless", "still at work: cron, for 10m00s", "--force-after"}},
 		{"40", "restart -p forced --graceful --force-after 300ms", exitOK, "restarted", "restarted gui/UID/ai.hermes.gateway-forced", []string{""}},
@@ -78,9 +78,9 @@ func TestWords(t *testing.T) {
 		{"44", "restart -p flaps --wait ready --timeout 30s", exitNotReady, "flapping", "", []string{"ai.hermes.gateway-flaps", "log: ", "it crashed"}},
 		{"48", "restart -p off", exitNotThere, "disabled", "", []string{"disabled", "hermes-gw ctl enable gui/UID/ai.hermes.gateway-off"}},
 		{"49", "restart -p absent", exitNotThere, "not-loaded", "", []string{"hermes-gw start ai.hermes.gateway-absent", "--bootstrap"}},
-		{"50", "restart -p gone", exitOK, "restarted", "restarted gui/UID/ai.hermes.gateway-gone", []string{"Its property list is gone"}},
+		{"50", "restart -p gone", exitOK, "restarted", "restarted gui/UID/ai.hermes.gateway-gone", []string{"ai.hermes.gateway-gone.plist is gone", "next login"}},
 		{"51", "restart -p manual", exitNotThere, "not-loaded", "", []string{"ai.hermes.gateway-manual", "no property list", "hermes gateway install"}},
-		{"52", "restart -p stale", exitOK, "restarted", "restarted gui/UID/ai.hermes.gateway-stale", []string{"Stale definition", "ThrottleInterval", "hermes-gw reload gui/UID/ai.hermes.gateway-stale"}},
+		{"52", "restart -p stale", exitOK, "restarted", "restarted gui/UID/ai.hermes.gateway-stale", []string{"has changed since it was loaded (ThrottleInterval)", "hermes-gw reload gui/UID/ai.hermes.gateway-stale"}},
 		{"53", "restart -p twice", exitRefused, "ambiguous-domain", "", []string{"gui/UID/ai.hermes.gateway-twice", "user/UID/ai.hermes.gateway-twice"}},
 		{"53", "restart user/UID/ai.hermes.gateway-twice", exitOK, "restarted", "restarted user/UID/ai.hermes.gateway-twice", nil},
 		{"54", "restart -p background", exitOK, "restarted", "restarted user/UID/ai.hermes.gateway-background", nil},

@@ -88,6 +88,7 @@ const (
 	procPidinfo
 	procSignalWithAudittoken
 	sysctl
+	xpcStrerror
 )
 
 // Where no type symbol is found, an object of that type reads as one of a kind
@@ -169,4 +170,5 @@ var symbols = [...]symbol{
 	procPidinfo:              {libSystem, "proc_pidinfo", ""},
 	procSignalWithAudittoken: {libSystem, "proc_signal_with_audittoken", "kill, right after the start time was read again"},
 	sysctl:                   {libSystem, "sysctl", ""},
+	xpcStrerror:              {libxpc, "xpc_strerror", "the texts of package xpc"},
 }
