@@ -126,7 +126,7 @@ func (h *Hermes) loadedJobs(ctx context.Context, profiles []Profile) (jobs seenJ
 		switch {
 		case errors.Is(err, launchd.ErrNoDomain):
 			continue
-		case refused(err), silent(err) && ctx.Err() == nil:
+		case refused(err), errors.Is(err, launchd.ErrUnshared), silent(err) && ctx.Err() == nil:
 			if entries[i], errs[i] = h.askEach(ctx, d, profiles); errs[i] == nil {
 				warnings = append(warnings, fmt.Sprintf("The jobs of %s cannot be listed (%v), so only those of known labels are looked for.", d, err))
 				break

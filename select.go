@@ -62,6 +62,10 @@ func (h *Hermes) choose(ctx context.Context, s Selection) (items []*item, fleet 
 			return nil, &found, err
 		}
 		for _, g := range found.Gateways {
+			if other := found.RunsFor(g.Home); !g.Loaded() && g.ServedBy == "" && other != nil {
+				found.Warnings = append(found.Warnings, fmt.Sprintf("%s is not loaded, and %s runs for the same home, so it is left out.", g.Label, other.Target))
+				continue
+			}
 			items = append(items, &item{Gateway: g, asked: g.Label, gateway: true, ours: true})
 		}
 		for _, g := range found.Others {
@@ -229,11 +233,11 @@ func (e *NotLoadedError) Unwrap() error { return e.Err }
 func (e *NotLoadedError) Remedy() string {
 	switch {
 	case e.ServedBy != "":
-		return fmt.Sprintf("Restart that one: hermes-gw restart %s.", e.ServedBy)
+		return fmt.Sprintf("Restart that one: %s.", command("restart", e.ServedBy))
 	case e.Plist == "":
 		return "Make its service with hermes gateway install."
 	}
-	return fmt.Sprintf("Load it with hermes-gw start %s, or restart it with --bootstrap.", e.Target.Label)
+	return fmt.Sprintf("Load it with %s, or restart it with --bootstrap.", command("start", e.Target.Label))
 }
 
 // ForeignError says that a gateway's job belongs to another installation.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 
 	hermesgw "github.com/hermes-gw/hermes-gw"
@@ -132,7 +134,7 @@ func (c *command) restartOptions() (o hermesgw.RestartOptions, err error) {
 	case c.opts.forceAfter > 0 && !c.opts.graceful.set:
 		return o, usage(c.verb.page(), "--%s is about --%s: give both", flagForceAfter, flagGraceful)
 	case c.opts.wait != "" && !slices.Contains(waits, hermesgw.Wait(c.opts.wait)):
-		return o, usage("Give it "+values(flagWait)+".", "--%s does not take %q", flagWait, c.opts.wait)
+		return o, wrongValue(flagWait, c.opts.wait)
 	}
 	o.Graceful, o.Drain, o.ForceAfter = c.opts.graceful.set, c.opts.graceful.d, c.opts.forceAfter
 	o.Wait, o.Timeout = hermesgw.Wait(c.opts.wait), c.opts.timeout
@@ -140,8 +142,6 @@ func (c *command) restartOptions() (o hermesgw.RestartOptions, err error) {
 	o.Changing = c.interrupts.changing
 	return o, nil
 }
-
-var waits = []hermesgw.Wait{hermesgw.WaitSpawned, hermesgw.WaitReady, hermesgw.WaitPlatforms}
 
 // runRestart restarts all that is selected at the same time. A job that this command runs in
 // comes last, after the report: its request may end the command.
@@ -361,12 +361,31 @@ func excludedLines(list []hermesgw.Excluded) (lines []string) {
 	return lines
 }
 
-// sparedLines tell of the processes that look like gateways and would be left alone.
+// sparedLines tell of the processes that look like gateways and would be left alone, a line for
+// each reason.
 func sparedLines(d *hermesgw.SweepDocument) (lines []string) {
+	const most = 8 // pids in a line; JSON has them all
+	pids := map[string][]string{}
+	var reasons []string
 	for _, p := range d.Processes {
-		if p.Outcome == string(sweep.Spared) {
-			lines = append(lines, shown(fmt.Sprintf("would spare process %d: %s", p.PID, p.Reason)))
+		if p.Outcome != string(sweep.Spared) {
+			continue
 		}
+		if pids[p.Reason] == nil {
+			reasons = append(reasons, p.Reason)
+		}
+		pids[p.Reason] = append(pids[p.Reason], strconv.Itoa(p.PID))
+	}
+	for _, reason := range reasons {
+		who := "process " + pids[reason][0]
+		if n := len(pids[reason]); n > 1 {
+			who = fmt.Sprintf("%d processes (%s", n, strings.Join(pids[reason][:min(n, most)], ", "))
+			if n > most {
+				who += ", ..."
+			}
+			who += ")"
+		}
+		lines = append(lines, shown("would spare "+who+": "+reason))
 	}
 	return lines
 }
