@@ -16,6 +16,7 @@ import (
 func TestRestartInAdverseSurroundings(t *testing.T) {
 	t.Parallel()
 	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest}}})
+	fleet.NeedsShell(t)
 	gw := f.Prepare("x").Args
 	const restart = "hermes-gw restart -p work --force"
 	for _, test := range []struct {
