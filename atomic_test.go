@@ -124,7 +124,7 @@ func TestTrap1ClientIsKilledAtRandom(t *testing.T) {
 	t.Parallel()
 	f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Middle, Standin: fleet.Standin{Teardown: 5 * time.Millisecond}}}})
 	took := f.Command("restart", "-p", "work", "--force").Took
-	rounds := 50
+	rounds := 30
 	if long {
 		rounds = 400
 	}
@@ -190,8 +190,8 @@ func TestTrap3AnswerIsLost(t *testing.T) {
 			v.fault.Routine = 702
 			f.Launchd.SetFaults(v.fault)
 			old, mark := f.Up("work"), f.Mark()
-			o := f.Command("restart", "-p", "work", "--json", "--timeout", "2s")
-			r := parsed(t, o.Stdout).of(t, "work")
+			o := f.Command("restart", "-p", "work", "--json", "--timeout", "1500ms")
+			r := heard(t, o.Stdout).of(t, "work")
 			if o.Code != v.code || r.State != v.state {
 				t.Errorf("%+v", o)
 			}

@@ -29,7 +29,7 @@ func insideFleet(t *testing.T, plist fleet.Generation, s fleet.Standin) *fleet.F
 // unloaded, and the caller's report is whole and says "requested".
 func comesBack(t *testing.T, f *fleet.Fleet, mark launchdtest.Mark, old *fleet.Process, o fleet.Output, job int) {
 	t.Helper()
-	r := parsed(t, o.Stdout).of(t, "work")
+	r := heard(t, o.Stdout).of(t, "work")
 	if r.State != launchd.OutcomeRequested || !r.Inside || whole(r.OldPID) != job || r.Error != nil {
 		t.Errorf("%s%s", o.Stdout, o.Stderr)
 	}
@@ -61,7 +61,7 @@ func TestTrap6CallerIsAChild(t *testing.T) {
 		for how, within := range map[string]fleet.Within{"its group": {}, "its own session": {Session: true}} {
 			t.Run(plist.String()+", in "+how, func(t *testing.T) {
 				t.Parallel()
-				f := insideFleet(t, plist, fleet.Standin{Teardown: 200 * time.Millisecond})
+				f := insideFleet(t, plist, fleet.Standin{Teardown: 100 * time.Millisecond})
 				old, job, mark := f.Up("work"), f.JobPID("work"), f.Mark()
 				o := f.Call(old, within, f.Prepare("restart", "-p", "work", "--json")).End()
 				comesBack(t, f, mark, old, o, job)
@@ -80,7 +80,7 @@ func TestTrap7CallerIsReparented(t *testing.T) {
 	for _, plist := range fleet.Generations {
 		t.Run(plist.String(), func(t *testing.T) {
 			t.Parallel()
-			f := insideFleet(t, plist, fleet.Standin{Teardown: 200 * time.Millisecond})
+			f := insideFleet(t, plist, fleet.Standin{Teardown: 100 * time.Millisecond})
 			old, job, mark := f.Up("work"), f.JobPID("work"), f.Mark()
 			o := f.Call(old, fleet.Within{Reparented: true}, f.Prepare("restart", "-p", "work", "--json")).End()
 			comesBack(t, f, mark, old, o, job)
@@ -95,7 +95,7 @@ func TestTrap7CallerHasLeft(t *testing.T) {
 	f := insideFleet(t, fleet.Middle, fleet.Standin{})
 	old := f.Running("work", 0)
 	o := f.Call(old, fleet.Within{Reparented: true, Session: true}, f.Prepare("restart", "-p", "work", "--json")).End()
-	r := parsed(t, o.Stdout).of(t, "work")
+	r := heard(t, o.Stdout).of(t, "work")
 	if o.Code != 0 || r.State != launchd.OutcomeRestarted || r.Inside || whole(r.NewPID) != f.JobPID("work") {
 		t.Errorf("%+v", o)
 	}
@@ -113,7 +113,7 @@ func TestTrap8GracefulFromInside(t *testing.T) {
 			}}})
 			old, job, mark := f.Running("work", 0), f.JobPID("work"), f.Mark()
 			o := f.Call(old, fleet.Within{}, f.Prepare("restart", "-p", "work", "--graceful", "--json")).End()
-			r := parsed(t, o.Stdout).of(t, "work")
+			r := heard(t, o.Stdout).of(t, "work")
 			if o.Code != codeRequested || r.State != launchd.OutcomeRequested || !r.Inside || whole(r.OldPID) != job {
 				t.Errorf("%+v", o)
 			}
@@ -141,7 +141,7 @@ func TestTrap9InheritedEnvironment(t *testing.T) {
 	cmd := f.Prepare("restart", "-p", "work", "--json")
 	cmd.Env = append(cmd.Env, "_HERMES_GATEWAY=1", "HERMES_SUPERVISED_CHILD=1", "XPC_SERVICE_NAME="+f.Gateway("work").Label)
 	o := f.Run(cmd)
-	r := parsed(t, o.Stdout).of(t, "work")
+	r := heard(t, o.Stdout).of(t, "work")
 	if o.Code != 0 || r.State != launchd.OutcomeRestarted || r.Inside || whole(r.NewPID) != f.JobPID("work") {
 		t.Errorf("%+v", o)
 	}
@@ -172,7 +172,7 @@ func TestReportComesBeforeTheRequest(t *testing.T) {
 		if o := call.End(); o.Code != -int(syscall.SIGKILL) {
 			t.Errorf("exit %d", o.Code)
 		}
-		if r := parsed(t, call.Stdout()).of(t, "work"); r.State != launchd.OutcomeRequested || whole(r.OldPID) != job {
+		if r := heard(t, call.Stdout()).of(t, "work"); r.State != launchd.OutcomeRequested || whole(r.OldPID) != job {
 			t.Errorf("%s", call.Stdout())
 		}
 	}
@@ -184,7 +184,7 @@ func TestReportComesBeforeTheRequest(t *testing.T) {
 func TestCallersOwnGatewayComesLast(t *testing.T) {
 	t.Parallel()
 	f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{
-		{Name: fleet.Default, Plist: fleet.Middle, Standin: fleet.Standin{Teardown: 200 * time.Millisecond}},
+		{Name: fleet.Default, Plist: fleet.Middle, Standin: fleet.Standin{Teardown: 100 * time.Millisecond}},
 		{Name: "a", Plist: fleet.Oldest},
 		{Name: "work", Plist: fleet.Middle},
 		{Name: "z", Plist: fleet.Newest},
@@ -197,7 +197,7 @@ func TestCallersOwnGatewayComesLast(t *testing.T) {
 	if o.Code != codeRequested {
 		t.Errorf("exit %d: %s", o.Code, o.Stderr)
 	}
-	report := parsed(t, o.Stdout)
+	report := heard(t, o.Stdout)
 	for _, g := range f.Gateways() {
 		r := report.of(t, g.Profile)
 		want := launchd.OutcomeRestarted

@@ -24,7 +24,6 @@ const (
 	stormStarts  = 5
 	logLines     = 10
 	bootstrapFor = 30 * time.Second
-	lastLook     = 2 * time.Second // for reading a job once more
 )
 
 // one restarts one job. sending, if set, is called right before the request that may end the
@@ -64,7 +63,7 @@ func (r *run) one(ctx context.Context, i *item, res *Result, sending func()) {
 	exit := watchExit(i.job)
 	var sent time.Time
 	since := func(at time.Time) time.Duration {
-		if sent.IsZero() {
+		if sent.IsZero() || at.IsZero() {
 			return 0
 		}
 		return at.Sub(sent)
@@ -110,10 +109,10 @@ func (r *run) one(ctx context.Context, i *item, res *Result, sending func()) {
 	old.end(ctx, res)
 	res.Phases.Drain, res.Phases.Request, res.Phases.Verify = done.Drain, done.Request, done.Ready
 	if at, ok := exit(err == nil); ok {
-		res.Phases.OldExit = since(at)
+		res.Phases.OldExit = max(since(at), since(old.left()))
 	}
 	left(ctx, children, res)
-	r.aftermath(ctx, i, res)
+	r.aftermath(i, res)
 }
 
 // take fills in what launchd's side of the restart came to.
@@ -274,64 +273,25 @@ func watchExit(id Identity) func(soon bool) (at time.Time, ok bool) {
 }
 
 // aftermath looks at what a restart left behind that did not go well.
-func (r *run) aftermath(ctx context.Context, i *item, res *Result) {
-	warn := func(format string, args ...any) { res.Warnings = append(res.Warnings, fmt.Sprintf(format, args...)) }
-	switch res.Outcome {
-	case launchd.OutcomeRestarted:
-		if res.Old > 0 && res.Phases.Request >= quickExit {
-			if timeout, killed := r.killed(ctx, i, res); killed {
-				warn("The old process %d did not exit within the job's exit timeout of %v, and launchd killed it by SIGKILL.", res.Old, timeout)
-			}
-		}
+func (r *run) aftermath(i *item, res *Result) {
+	if !i.gateway || i.Home == "" || res.Outcome.OK() || res.Outcome == launchd.OutcomeRequested {
 		return
+	}
+	switch res.Outcome {
 	case launchd.OutcomeNotReady, launchd.OutcomeFlapping, launchd.OutcomeParked, launchd.OutcomeThrottled, launchd.OutcomeFailed:
 	default:
 		return
 	}
-	if res.Outcome == launchd.OutcomeParked {
-		if j, err := r.look(ctx, i); err == nil && j.Pended != "" {
-			warn("launchd holds its start back (%s): a start on demand overrides that, hermes-gw start %s.", j.Pended, i.Target)
-		}
-	}
-	if res.Outcome == launchd.OutcomeFlapping && i.Job.MinimumRuntime != nil {
-		warn("launchd goes on starting it, at most every %v.", *i.Job.MinimumRuntime)
-	}
-	if !i.gateway || i.Home == "" {
-		return
-	}
 	if errors.Is(res.Err, launchd.ErrDraining) {
-		if now := r.h.runtime(context.WithoutCancel(ctx), &i.Gateway); now != nil {
+		if now := r.h.runtime(context.Background(), &i.Gateway); now != nil {
 			res.Work = now.Work
 		}
 		return
 	}
 	res.Log = LogTail(r.h.in, i.Home, logLines)
 	if n := recentStarts(r.h.in, i.Home, stormWindow, time.Now()); n > stormStarts {
-		warn("It was started %d times in the last %v: Hermes then sleeps for up to 5 minutes at each start, which looks like a gateway that does not come up.", n, stormWindow)
+		res.Warnings = append(res.Warnings, fmt.Sprintf("It was started %d times in the last %v: Hermes then sleeps for up to 5 minutes at each start, which looks like a gateway that does not come up.", n, stormWindow))
 	}
-}
-
-// quickExit is less than any exit timeout: what exits so soon was not killed for its sake.
-const quickExit = 50 * time.Millisecond
-
-// killed reports whether launchd killed the old process, because that had not exited in time.
-func (r *run) killed(ctx context.Context, i *item, res *Result) (timeout time.Duration, yes bool) {
-	j, err := r.look(ctx, i)
-	// The last exit is the old process' as long as the next one is there.
-	if err != nil || j.PID != res.New || j.LastExit.Kind != launchd.ExitSignaled || j.LastExit.Signal != sigkill {
-		return 0, false
-	}
-	timeout, _ = exitTimeout(j)
-	return timeout, true
-}
-
-const sigkill launchd.Signal = 9 // on macOS, and in what launchd tells
-
-// look reads a job once more, after what was done about it, even if ctx has ended.
-func (r *run) look(ctx context.Context, i *item) (launchd.Job, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
-	defer cancel()
-	return r.h.client.Inspect(ctx, i.Target)
 }
 
 // bootstraps reports whether a job that is not loaded is to be loaded.

@@ -41,8 +41,8 @@ type spoken struct {
 	Error    *hermesgw.Problem         `json:"error"`
 }
 
-// parsed reads what restart --json wrote, all of it.
-func parsed(t *testing.T, text string) (s spoken) {
+// heard reads what restart --json wrote, all of it.
+func heard(t *testing.T, text string) (s spoken) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		t.Fatalf("%q: %v", text, err)

@@ -35,6 +35,7 @@ type predecessor struct {
 
 	done chan struct{} // closed when what follows is set
 	pid  int           // of the job's process, if it had to be started once more
+	gone time.Time     // when the old gateway's exit was seen
 	warn []string
 	err  error
 }
@@ -131,6 +132,14 @@ func (p *predecessor) end(ctx context.Context, res *Result) {
 	}
 }
 
+// left is when the old gateway exited, if that was waited for.
+func (p *predecessor) left() time.Time {
+	if p == nil {
+		return time.Time{}
+	}
+	return p.gone
+}
+
 // succeed sees to a process of the job that has not met the old gateway. pid is 0 if the one that
 // launchd started is such a process.
 func (p *predecessor) succeed(ctx context.Context, asked time.Time) (pid int, err error) {
@@ -141,6 +150,7 @@ func (p *predecessor) succeed(ctx context.Context, asked time.Time) (pid int, er
 	if err := p.wait(ctx, asked); err != nil {
 		return 0, fmt.Errorf("restart %s: the old gateway, process %d: %w: %w", p.i.Target, p.held.Identity().PID, launchd.ErrDraining, err)
 	}
+	p.gone = time.Now()
 	if !next.IsZero() && !p.dies(ctx, next) {
 		return 0, nil
 	}

@@ -19,7 +19,7 @@ func TestOldGatewayOutlivesItsJob(t *testing.T) {
 	for _, wait := range []hermesgw.Wait{hermesgw.WaitSpawned, hermesgw.WaitReady} {
 		t.Run(string(wait), func(t *testing.T) {
 			t.Parallel()
-			const teardown = 700 * time.Millisecond
+			const teardown = 400 * time.Millisecond
 			f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Newest, Standin: fleet.Standin{Teardown: teardown, Hasty: true}}}})
 			old, mark := f.Running("work", 0), f.Mark()
 			r := restartOne(t, f, "work", hermesgw.RestartOptions{Wait: wait})
