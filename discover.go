@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hermes-gw/hermes-gw/launchd"
 	"github.com/hermes-gw/hermes-gw/sweep"
@@ -36,8 +37,7 @@ type Fleet struct {
 // launchd has loaded decides, not what is in the file by now.
 //
 // What is wrong with one gateway is its Problem. The error is about all of them: no domain
-// that exists ([launchd.ErrNoDomain]), a launchd that does not answer, a process table
-// that cannot be read.
+// that exists ([launchd.ErrNoDomain]), a launchd that does not answer.
 func (h *Hermes) Discover(ctx context.Context) (Fleet, error) {
 	var fleet Fleet
 	profiles, err := h.in.Profiles()
@@ -74,7 +74,7 @@ func (h *Hermes) Discover(ctx context.Context) (Fleet, error) {
 	var table sweep.Table
 	if slices.ContainsFunc(found, func(g *Gateway) bool { return g.Job.PID > 0 }) {
 		if err := table.Read(ctx, -1); err != nil {
-			return fleet, fmt.Errorf("read the process table: %w", err)
+			fleet.Warnings = append(fleet.Warnings, fmt.Sprintf("The process table cannot be read (%v), so no gateway's process is known.", err))
 		}
 	}
 	for _, g := range found {
@@ -96,21 +96,31 @@ func (h *Hermes) Discover(ctx context.Context) (Fleet, error) {
 	return fleet, nil
 }
 
-// loadedLabels lists the gateways' labels in the user's domains. Where a domain cannot be
-// listed (the text of 828 refused) the profiles' labels are asked for one by one.
+// loadedLabels lists the gateways' labels in the user's domains. Where a domain cannot be listed
+// the profiles' labels are asked for one by one; one that does not answer at all does not keep
+// the other's jobs from being found.
 func (h *Hermes) loadedLabels(ctx context.Context) (labels map[string][]launchd.Domain, warnings []string, err error) {
+	domains := h.domains()
+	entries := make([][]launchd.ListEntry, len(domains))
+	errs := make([]error, len(domains))
+	asking, cancel := context.WithTimeout(ctx, listFor)
+	defer cancel()
+	var all sync.WaitGroup
+	for i, d := range domains {
+		all.Go(func() { entries[i], errs[i] = h.client.List(asking, d) })
+	}
+	all.Wait()
 	labels = map[string][]launchd.Domain{}
 	process := map[string]int{}
-	var absent error
 	exist := 0
-	for _, d := range h.domains() {
-		entries, err := h.client.List(ctx, d)
+	for i, d := range domains {
+		err := errs[i]
 		switch {
 		case errors.Is(err, launchd.ErrNoDomain):
-			absent = err
 			continue
 		case err != nil && !refused(err):
-			return nil, nil, err
+			warnings = append(warnings, fmt.Sprintf("The jobs of %s are not known: %v.", d, err))
+			continue
 		case err != nil:
 			warnings = append(warnings, fmt.Sprintf("The jobs of %s cannot be listed (%v), so only those of known labels are looked for.", d, err))
 			if err := h.askEach(ctx, d, labels); err != nil {
@@ -118,7 +128,7 @@ func (h *Hermes) loadedLabels(ctx context.Context) (labels map[string][]launchd.
 			}
 		}
 		exist++
-		for _, e := range entries {
+		for _, e := range entries[i] {
 			// A domain may answer for the jobs of the one around it, too; two jobs never have
 			// the same process.
 			if !IsGatewayLabel(e.Label) || e.PID > 0 && process[e.Label] == e.PID {
@@ -128,11 +138,19 @@ func (h *Hermes) loadedLabels(ctx context.Context) (labels map[string][]launchd.
 			labels[e.Label] = append(labels[e.Label], d)
 		}
 	}
-	if exist == 0 {
-		return nil, nil, absent
+	if exist == 0 { // the first says most, unless it is only not there
+		for _, err := range errs {
+			if !errors.Is(err, launchd.ErrNoDomain) {
+				return nil, nil, err
+			}
+		}
+		return nil, nil, errs[0]
 	}
 	return labels, warnings, nil
 }
+
+// listFor bounds the lists of jobs, which a launchd that answers gives at once.
+const listFor = 3 * time.Second
 
 // domains are where a user's gateways can be, the best first.
 func (h *Hermes) domains() []launchd.Domain {
@@ -196,12 +214,12 @@ func (h *Hermes) fill(ctx context.Context, g *Gateway) {
 			g.Job.Disabled = &disabled
 		}
 	}
-	h.readPlist(g)
+	h.readPlist(ctx, g)
 	h.own(g)
 }
 
 // readPlist reads the file that the job was loaded from, else the one where Hermes keeps it.
-func (h *Hermes) readPlist(g *Gateway) {
+func (h *Hermes) readPlist(ctx context.Context, g *Gateway) {
 	path := g.Job.Path
 	if !filepath.IsAbs(path) { // "(submitted by ...)", or not told
 		path = h.in.PlistPath(g.Label)
@@ -222,7 +240,7 @@ func (h *Hermes) readPlist(g *Gateway) {
 	}
 	g.plist = p
 	if g.Loaded() {
-		g.Stale = g.Job.Differs(p)
+		g.Stale, _ = h.client.Stale(ctx, g.Target) // what cannot be compared is no difference
 	}
 }
 

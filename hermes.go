@@ -2,10 +2,7 @@ package hermesgw
 
 import (
 	"log/slog"
-	"os"
-	"sync"
 
-	"github.com/hermes-gw/hermes-gw/internal/proc"
 	"github.com/hermes-gw/hermes-gw/launchd"
 )
 
@@ -40,8 +37,6 @@ type Hermes struct {
 	client *launchd.Client
 	o      Options
 	log    *slog.Logger
-
-	above func() ([]proc.Identity, error) // the ancestors of this process
 }
 
 // New returns the installation in as seen through client, which stays the caller's.
@@ -50,28 +45,8 @@ func New(in Install, client *launchd.Client, o Options) *Hermes {
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
-	h.above = sync.OnceValues(func() ([]proc.Identity, error) { return proc.Ancestors(os.Getpid()) })
 	return h
 }
 
 // Install returns the installation.
 func (h *Hermes) Install() Install { return h.in }
-
-// inside reports whether this process is the job's process or a descendant of it. Only
-// ancestry tells: variables of the environment are inherited by everybody
-// (NousResearch/hermes-agent#92560).
-func (h *Hermes) inside(job proc.Identity) bool {
-	if job.PID == 0 {
-		return false
-	}
-	if job.PID == os.Getpid() {
-		return true
-	}
-	above, _ := h.above()
-	for _, a := range above {
-		if a == job {
-			return true
-		}
-	}
-	return false
-}

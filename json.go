@@ -28,6 +28,8 @@ type ResultDocument struct {
 	NewGateway *int            `json:"new_gateway_pid,omitempty"`
 	Inside     bool            `json:"inside,omitempty"`
 	Method     string          `json:"method,omitempty"`
+	OldExit    string          `json:"old_exit,omitempty"`
+	Throttled  float64         `json:"throttled_s,omitempty"`
 	Phases     PhasesDocument  `json:"phases_ms"`
 	CodeBefore string          `json:"code_before,omitempty"`
 	CodeAfter  string          `json:"code_after,omitempty"`
@@ -41,7 +43,9 @@ type ResultDocument struct {
 // PhasesDocument are [Phases] in milliseconds.
 type PhasesDocument struct {
 	Resolve  float64  `json:"resolve"`
+	Drain    *float64 `json:"drain,omitempty"`
 	Request  float64  `json:"request"`
+	Verify   *float64 `json:"verify,omitempty"`
 	OldExit  *float64 `json:"old_exit,omitempty"`
 	NewSpawn *float64 `json:"new_spawn,omitempty"`
 	Ready    *float64 `json:"ready,omitempty"`
@@ -59,7 +63,7 @@ func (r *Result) Document() ResultDocument {
 	d := ResultDocument{
 		Target: r.Name(), Label: r.Label, Profile: r.Profile, State: r.Outcome,
 		OldPID: pid(r.Old), NewPID: pid(r.New), OldGateway: pid(r.OldGateway), NewGateway: pid(r.NewGateway),
-		Inside: r.Inside, Method: r.Method, Phases: phasesOf(r.Phases), CodeBefore: r.CodeBefore, CodeAfter: r.CodeAfter,
+		Inside: r.Inside, Method: r.Method, OldExit: r.OldExit.String(), Throttled: r.Throttled.Round(100 * time.Millisecond).Seconds(), Phases: phasesOf(r.Phases), CodeBefore: r.CodeBefore, CodeAfter: r.CodeAfter,
 		Warnings: some(r.Warnings), Log: r.Log, Error: Explain(r.Err),
 	}
 	d.Work = WorkDocuments(r.Work)
@@ -146,7 +150,10 @@ func phasesOf(p Phases) PhasesDocument {
 		ms := milliseconds(d)
 		return &ms
 	}
-	return PhasesDocument{milliseconds(p.Resolve), milliseconds(p.Request), seen(p.OldExit), seen(p.NewSpawn), seen(p.Ready), milliseconds(p.Total)}
+	return PhasesDocument{
+		milliseconds(p.Resolve), seen(p.Drain), milliseconds(p.Request), seen(p.Verify),
+		seen(p.OldExit), seen(p.NewSpawn), seen(p.Ready), milliseconds(p.Total),
+	}
 }
 
 func milliseconds(d time.Duration) float64 {

@@ -90,10 +90,12 @@ func (r *run) one(ctx context.Context, i *item, res *Result, sending func()) {
 	if o.Graceful != nil {
 		stop = r.tellWork(ctx, i)
 	}
+	r.h.log.Debug("restart", "target", i.Target, "pid", i.job.PID, "graceful", o.Graceful != nil, "inside", i.inside)
 	done, err := r.h.client.Restart(ctx, i.Target, o)
 	stop()
+	r.h.log.Debug("restarted", "target", i.Target, "outcome", done.Outcome, "pid", done.New, "error", err)
 	res.take(done, err)
-	res.Phases.Request = since(time.Now())
+	res.Phases.Drain, res.Phases.Request, res.Phases.Verify = done.Drain, done.Request, done.Ready
 	if at, ok := exit(err == nil); ok {
 		res.Phases.OldExit = since(at)
 	}
@@ -104,6 +106,7 @@ func (r *run) one(ctx context.Context, i *item, res *Result, sending func()) {
 func (res *Result) take(done launchd.RestartResult, err error) {
 	res.Outcome, res.Err = done.Outcome, err
 	res.New, res.Method, res.Inside = done.New, done.Method, done.Inside
+	res.OldExit, res.Throttled = done.OldExit, done.Throttled
 	if done.Old > 0 {
 		res.Old = done.Old
 	}
@@ -158,7 +161,7 @@ func (r *run) right(ctx context.Context, i *item, res *Result) (f *flight, repla
 
 // options says how launchd is to restart the job.
 func (r *run) options(ctx context.Context, i *item, res *Result) (o launchd.RestartOptions, err error) {
-	o = launchd.RestartOptions{CheckEnabled: true, Old: i.job, ReadyTimeout: r.o.ReadyTimeout}
+	o = launchd.RestartOptions{CheckEnabled: true, Verify: true, Old: i.job, ReadyTimeout: r.o.ReadyTimeout}
 	if r.o.Timeout > 0 { // what is left of it
 		deadline, _ := ctx.Deadline()
 		o.Timeout = max(time.Until(deadline), time.Millisecond)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -107,6 +106,9 @@ func (r *run) prepareWithin(ctx context.Context) error {
 	limit := askFor
 	if r.o.Timeout > 0 {
 		limit = r.o.Timeout
+		if s := r.o.Select; s.All || len(s.Profiles)+len(s.Targets) > 1 {
+			limit /= 2 // one job that launchd does not answer about leaves the others time
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -151,10 +153,8 @@ func (r *run) check(i *item) {
 	case !i.Loaded():
 		err := &launchd.Error{Op: "restart", Target: i.Target.String(), Code: xpc.NoSuchService}
 		i.refuse(launchd.OutcomeNotLoaded, &NotLoadedError{Target: i.Target, Plist: i.Plist, ServedBy: i.ServedBy, Err: err})
-	case i.Problem != nil && i.Job.Target.Label == "":
-		i.refuse(outcomeOf(i.Problem), i.Problem)
 	}
-	i.inside = i.Loaded() && r.h.inside(i.job)
+	i.inside = i.Loaded() && r.h.client.Inside(i.job)
 }
 
 func ambiguous(i *item) error {
@@ -165,15 +165,17 @@ func ambiguous(i *item) error {
 	return e
 }
 
-// all carries the restarts out: a job that the caller runs in comes last, after the sweep.
+// all carries the restarts out: a job that the caller runs in comes last, after the sweep. Where
+// the caller's ancestors are not known it may be any of them, and all come last.
 func (r *run) all(ctx context.Context) {
 	var work sync.WaitGroup
-	last := -1
+	var last []int
 	for n, i := range r.items {
 		switch {
 		case i.refusal != nil && !r.bootstraps(i):
+			r.h.log.Debug("not restarted", "job", i.name(), "outcome", i.outcome, "reason", i.refusal)
 		case i.inside:
-			last = n
+			last = append(last, n)
 		default:
 			work.Go(func() { r.one(ctx, i, r.results[n], nil) })
 		}
@@ -182,15 +184,25 @@ func (r *run) all(ctx context.Context) {
 	if r.o.Select.All {
 		r.sweepUp(ctx)
 	}
-	if last >= 0 {
-		r.one(ctx, r.items[last], r.results[last], func() {
-			if r.o.Sending != nil {
-				report := r.report()
-				report.Total = time.Since(r.start)
-				r.o.Sending(report)
-			}
-		})
+	var told sync.Once
+	for _, n := range last {
+		r.one(ctx, r.items[n], r.results[n], func() { told.Do(func() { r.tell(last) }) })
 	}
+}
+
+// tell passes the report on before the request that may end the caller.
+func (r *run) tell(last []int) {
+	if r.o.Sending == nil {
+		return
+	}
+	report := r.report()
+	for _, n := range last {
+		if one := &report.Results[n]; one.Outcome == "" {
+			one.Outcome = launchd.OutcomeRequested
+		}
+	}
+	report.Total = time.Since(r.start)
+	r.o.Sending(report)
 }
 
 // report is what is known so far.
@@ -266,13 +278,6 @@ func cautions(i *item) (list []string) {
 	warn := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	if i.Foreign != "" {
 		warn("It belongs to another installation of Hermes, %s.", i.Foreign)
-	}
-	if i.Plist == "" && filepath.IsAbs(i.Job.Path) {
-		warn("Its property list is gone: it runs on as launchd has it, and is not loaded at the next login.")
-	}
-	if len(i.Stale) > 0 {
-		warn("Stale definition: %s differs from what launchd loaded in %s, and a restart does not load it; hermes-gw reload %s does.",
-			i.Plist, joined(i.Stale), i.Target)
 	}
 	if i.plist != nil && slices.Contains(i.plist.ProgramArguments, "--replace") {
 		warn("Its arguments have --replace: each start stops any other gateway of the same home, which can go on for ever (NousResearch/hermes-agent#79048).")

@@ -36,12 +36,17 @@ type Result struct {
 	OldGateway, NewGateway int
 	Inside                 bool   // the caller runs in the job
 	Method                 string // launchd.MethodKickstart and so on; "" without a new process
-	Phases                 Phases
-	CodeBefore, CodeAfter  string // the commit that the gateway runs, if it tells
-	Work                   []Work // what it was still at when a drain ended
-	Warnings               []string
-	Log                    []string // the last lines of its log, if a new process died or is not ready
-	Err                    error    // nil for a success, and for requested
+	// OldExit is how the old process ended, if launchd told: a SIGKILL says that it did not exit
+	// within its exit timeout, unless somebody else sent it.
+	OldExit launchd.Exit
+	// Throttled is how long launchd was seen to hold the next start back, from then on.
+	Throttled             time.Duration
+	Phases                Phases
+	CodeBefore, CodeAfter string // the commit that the gateway runs, if it tells
+	Work                  []Work // what it was still at when a drain ended
+	Warnings              []string
+	Log                   []string // the last lines of its log, if a new process died or is not ready
+	Err                   error    // nil for a success, and for requested
 
 	asked string
 }
@@ -49,10 +54,12 @@ type Result struct {
 // Phases are where the time went. 0 is a phase that was not reached or not seen.
 type Phases struct {
 	Resolve  time.Duration // until everything was checked and the request was about to be sent
-	Request  time.Duration // from then until the restart was over, or given up
-	OldExit  time.Duration // from then until the old process exited
-	NewSpawn time.Duration // from then until launchd named the new process
-	Ready    time.Duration // from then until it was ready, if that was waited for
+	Drain    time.Duration // for its work, after that, in a graceful restart
+	Request  time.Duration // for the new process, after that, or until it was given up
+	Verify   time.Duration // until that was seen to run, and to be ready if that was waited for
+	OldExit  time.Duration // since Resolve, until the old process exited
+	NewSpawn time.Duration // since Resolve, until launchd named the new process
+	Ready    time.Duration // since Resolve, until it was ready, if that was waited for
 	Total    time.Duration
 }
 

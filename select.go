@@ -64,6 +64,11 @@ func (h *Hermes) choose(ctx context.Context, s Selection) (items []*item, fleet 
 		for _, g := range found.Gateways {
 			items = append(items, &item{Gateway: g, asked: g.Label, gateway: true, ours: true})
 		}
+		for _, g := range found.Others {
+			if g.Profile != "" && g.Loaded() { // it has the label of one of our profiles
+				items = append(items, &item{Gateway: g, asked: g.Label, gateway: true, ours: true})
+			}
+		}
 		return items, &found, nil
 	}
 	for _, name := range s.Profiles {
@@ -131,7 +136,7 @@ func (h *Hermes) look(ctx context.Context, i *item) {
 	if err != nil {
 		i.Domains = nil
 		if i.gateway {
-			h.readPlist(&i.Gateway)
+			h.readPlist(ctx, &i.Gateway)
 			h.own(&i.Gateway)
 		}
 		if errors.Is(err, launchd.ErrNotLoaded) {
@@ -145,7 +150,7 @@ func (h *Hermes) look(ctx context.Context, i *item) {
 	i.Job = job
 	i.job = jobIdentity(job)
 	if i.gateway {
-		h.readPlist(&i.Gateway)
+		h.readPlist(ctx, &i.Gateway)
 		h.own(&i.Gateway)
 	}
 }
@@ -155,7 +160,7 @@ func (h *Hermes) locate(ctx context.Context, i *item) error {
 	found, err := h.client.FindOne(ctx, i.Label, h.in.UID)
 	if err != nil {
 		if refused(err) && i.gateway {
-			h.readPlist(&i.Gateway)
+			h.readPlist(ctx, &i.Gateway)
 			h.own(&i.Gateway)
 		}
 		return h.notLoaded(ctx, i, err)
@@ -259,7 +264,7 @@ func (h *Hermes) Find(ctx context.Context, s Selection) ([]Gateway, error) {
 			i.Problem = i.refusal
 		}
 		if i.Plist == "" && !i.gateway && i.Loaded() {
-			h.readPlist(&i.Gateway)
+			h.readPlist(ctx, &i.Gateway)
 		}
 		list = append(list, i.Gateway)
 	}

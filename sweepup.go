@@ -36,6 +36,9 @@ func (r *run) sweepUp(ctx context.Context) {
 		return
 	}
 	r.swept.Spared = plan.Spared
+	for _, p := range plan.Spared {
+		r.h.log.Debug("spared", "pid", p.PID, "reason", p.Reason)
+	}
 	if len(plan.Signal) == 0 {
 		return
 	}

@@ -25,9 +25,9 @@ func (r *restart) bySignal(ctx context.Context, refusal error) error {
 	case err != nil:
 		return renamed("restart", err)
 	case r.replaced(j.PID) && !j.State.Stopping() && r.old.PID > 0:
-		return r.success(j.PID, MethodObserved, OutcomeAlreadyRestarting)
+		return r.arrived(ctx, j.PID, MethodObserved, OutcomeAlreadyRestarting)
 	case r.old.PID == 0 && j.PID > 0:
-		return r.success(j.PID, MethodObserved, OutcomeStarted)
+		return r.arrived(ctx, j.PID, MethodObserved, OutcomeStarted)
 	case r.old.PID == 0:
 		return r.revived(ctx, refusal)
 	case !revives(j) && r.o.Reload != nil:
@@ -101,7 +101,7 @@ func (r *restart) revived(ctx context.Context, refusal error) error {
 		j, err := r.c.look(waiting, r.t)
 		switch {
 		case err == nil && r.replaced(j.PID):
-			return r.success(j.PID, MethodSignal, "")
+			return r.arrived(ctx, j.PID, MethodSignal, "")
 		case err != nil && waiting.Err() == nil:
 			return renamed("restart", err)
 		case err == nil && idle.lasts(j):
@@ -109,7 +109,7 @@ func (r *restart) revived(ctx context.Context, refusal error) error {
 		}
 		if j.State == StateSpawnScheduled && !told {
 			told = true
-			r.emit(Event{Kind: EventThrottled, Detail: fmt.Sprintf("launchd starts the job again within %v of its last start", r.minimumRuntime())})
+			r.throttled(j, r.oldAge())
 		}
 		if err := wait.sleep(waiting); err != nil {
 			if j.State == StateSpawnScheduled {
@@ -126,7 +126,7 @@ func (r *restart) idle(ctx context.Context, j Job, refusal error) error {
 		return r.byReload(ctx, refusal)
 	}
 	r.res.Outcome = OutcomeParked
-	return fmt.Errorf("restart %s: the job has no process%s, launchd does not start it by itself, and refused to be asked: %w", r.t, lastExit(j), refusal)
+	return fmt.Errorf("restart %s: the job has no process%s%s, launchd does not start it by itself, and refused to be asked: %w", r.t, lastExit(j), pended(j), refusal)
 }
 
 // byReload loads the job anew, which is the only way left.
@@ -134,6 +134,9 @@ func (r *restart) byReload(ctx context.Context, refusal error) error {
 	o := *r.o.Reload
 	if o.OnEvent == nil {
 		o.OnEvent = r.o.OnEvent
+	}
+	if b, ok := ctx.(*jobBound); ok {
+		ctx = b.Context // a reload has times of its own
 	}
 	done, err := r.c.Reload(ctx, r.t, o)
 	r.res.Warnings = append(r.res.Warnings, done.Warnings...)

@@ -126,28 +126,42 @@ func (x *change) resume(ctx context.Context) (pid int, err error) {
 }
 
 // inside reports whether this process is the old process or a descendant of it.
-func (x *change) inside() bool {
-	if x.old.PID == os.Getpid() {
+func (x *change) inside() bool { return x.c.Inside(x.old) }
+
+// Inside reports whether this process is the given one, a job's for instance, or a
+// descendant of it, so that who stops that process may stop this one. Only the parents
+// count: environment variables are inherited by those who are not inside any more. Where
+// the parents cannot be looked up it is true for any process, because that is the careful
+// answer: a caller inside must not wait for its own end. The zero Identity, and one without
+// a Start whose pid is not among the parents, is false.
+//
+// A process that was handed to another parent, because its own one exited, is no
+// descendant any more, although launchd may stop it with the job's process group.
+func (c *Client) Inside(process Identity) bool {
+	switch process.PID {
+	case 0:
+		return false
+	case os.Getpid():
 		return true
 	}
-	same := func(a proc.Identity) bool {
-		return a.PID == x.old.PID && (x.old.Start == 0 || a.Start == x.old.Start)
-	}
-	return x.old.PID > 0 && slices.ContainsFunc(x.c.ancestors(), same)
+	above, err := c.ancestors()
+	return err != nil || slices.ContainsFunc(above, func(a proc.Identity) bool {
+		return a.PID == process.PID && (process.Start == 0 || a.Start == process.Start)
+	})
 }
 
 // ancestors returns this process' ancestors. They are looked up once: a parent that exits
 // hands its children to one of its own ancestors, so there never is a new one, and an
 // identity is not reused.
-func (c *Client) ancestors() []proc.Identity {
+func (c *Client) ancestors() ([]proc.Identity, error) {
 	if list := c.above.Load(); list != nil {
-		return *list
+		return *list, nil
 	}
 	list, err := c.procs.ancestors(os.Getpid())
 	if err == nil {
 		c.above.Store(&list)
 	}
-	return list // with an error, those before it
+	return list, err
 }
 
 // backoff spaces out questions that launchd offers no event for. The zero value starts
@@ -170,6 +184,16 @@ func (b *backoff) step() time.Duration {
 	d := b.next
 	b.next = min(2*b.next, b.most)
 	return d
+}
+
+// outlast returns a context that ends so long after ctx does.
+func outlast(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		pause(longer, d)
+		cancel()
+	})
+	return longer, func() { stop(); cancel() }
 }
 
 // pause returns after d, or when ctx ends, with its error then.

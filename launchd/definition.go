@@ -50,20 +50,18 @@ func (r *reload) checkPlist() error {
 func (r *reload) savedDefinition() map[string]any {
 	base := maps.Clone(r.disk)
 	if r.o.Path != r.job.Path {
-		base = onDisk(r.job.Path)
+		base, _ = readKeys(r.job.Path) // as far as it can be read
 	}
 	return definitionOf(base, r.job, r.text)
 }
 
-// onDisk reads a property list as far as it can be read.
-func onDisk(path string) map[string]any {
-	keys := map[string]any{}
-	if b, _, err := plistfile.Read(path); err == nil {
-		if d, err := decodePlist(b); err == nil {
-			keys = d
-		}
+// readKeys reads a property list.
+func readKeys(path string) (map[string]any, error) {
+	b, _, err := plistfile.Read(path)
+	if err != nil {
+		return nil, err
 	}
-	return keys
+	return decodePlist(b)
 }
 
 // definitionOf puts what launchd prints about a job (launchd-protocol.md 6.2) in place of
@@ -109,7 +107,9 @@ func definitionOf(base map[string]any, j Job, p definitionText) map[string]any {
 			delete(d, "EnvironmentVariables")
 		}
 	}
-	if j.MinimumRuntime != nil {
+	if base := seconds(p.fields["base minimum runtime"]); base != nil { // without what crashes add
+		d["ThrottleInterval"] = int64(*base / time.Second)
+	} else if j.MinimumRuntime != nil {
 		d["ThrottleInterval"] = int64(*j.MinimumRuntime / time.Second)
 	}
 	if j.ExitTimeout != nil {
@@ -179,5 +179,5 @@ func (r *reload) writePlist(path string, d map[string]any) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", filepath.Base(path), err)
 	}
-	return replaceFile(path, b, 0o600, r.owner)
+	return r.files.replace(path, b, r.owner)
 }

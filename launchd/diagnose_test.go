@@ -130,8 +130,8 @@ func TestSimDiagnose(t *testing.T) {
 	}
 }
 
-// The recipe of openclaw#112731: a job that ignores SIGTERM is unloaded, and loaded again
-// while it drains. launchd answers 5, a kickstart 37.
+// A job that ignores SIGTERM is unloaded, and loaded again while it drains. launchd answers
+// 5, a kickstart 37; the 5 is looked into. TestRecipeUnloadedForGood has the whole recipe.
 func TestSimDraining(t *testing.T) {
 	ctx := t.Context()
 	e := embed(t, launchdsim.Options{TimeScale: 0.2})

@@ -133,7 +133,7 @@ func parseService(row string) (ListEntry, bool) {
 		return ListEntry{}, false
 	}
 	e := ListEntry{Label: label, LastExit: rowStatus(status)}
-	if pid != "-" {
+	if pid != "-" && pid != "-1" { // some systems print -1 for none, some 0
 		n, err := strconv.ParseUint(pid, 10, 31)
 		if err != nil {
 			return ListEntry{}, false

@@ -49,7 +49,9 @@ func writeText(msg xpc.Dict, text string) (xpc.Dict, error) {
 type processTable struct {
 	mu        sync.Mutex
 	live      map[int]*fakeProcess
+	began     map[proc.Identity]time.Time
 	ancestry  []int // of the caller
+	unsure    error // what ancestors answers besides
 	unopen    error // what open answers
 	holds     int
 	startTime int64         // of the next process
@@ -61,17 +63,19 @@ type processTable struct {
 type fakeProcess struct {
 	table *processTable
 	id    proc.Identity
-	began time.Time
 	gone  chan struct{}
 }
 
-func newTable() *processTable { return &processTable{live: map[int]*fakeProcess{}} }
+func newTable() *processTable {
+	return &processTable{live: map[int]*fakeProcess{}, began: map[proc.Identity]time.Time{}}
+}
 
 func (p *processTable) spawn(pid int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.startTime += 1000
-	p.live[pid] = &fakeProcess{p, proc.Identity{PID: pid, Start: p.startTime}, time.Now(), make(chan struct{})}
+	f := &fakeProcess{p, proc.Identity{PID: pid, Start: p.startTime}, make(chan struct{})}
+	p.live[pid], p.began[f.id] = f, time.Now()
 }
 
 func (p *processTable) exit(pid int) {
@@ -119,13 +123,13 @@ func (p *processTable) ancestors(of int) (list []proc.Identity, err error) {
 		}
 		list = append(list, id)
 	}
-	return list, nil
+	return list, p.unsure
 }
 
 func (p *processTable) age(id proc.Identity) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return time.Since(p.live[id.PID].began)
+	return time.Since(p.began[id])
 }
 
 func (f *fakeProcess) Wait(ctx context.Context) error {

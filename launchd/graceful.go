@@ -45,23 +45,23 @@ func (r *restart) drain(ctx context.Context) (gone, over bool, err error) {
 	}
 	// Both are held before the signal, so that no exit is missed. The wrapper must have
 	// gone, too: until then launchd has not.
-	p, err := r.c.procs.open(asked)
-	if errors.Is(err, proc.ErrGone) {
-		return true, false, nil
-	} else if err != nil {
-		return false, true, fmt.Errorf("restart %s: %w", r.t, err)
-	}
-	defer p.Close()
-	held := []process{p}
-	if asked != r.old {
-		job, err := r.c.procs.open(r.old)
-		if err != nil && !errors.Is(err, proc.ErrGone) {
+	var held []process
+	defer func() {
+		for _, p := range held {
+			p.Close()
+		}
+	}()
+	signalled := false
+	for _, id := range slices.Compact([]Identity{asked, r.old}) {
+		p, err := r.c.procs.open(id)
+		if errors.Is(err, proc.ErrGone) {
+			continue
+		}
+		if err != nil {
 			return false, true, fmt.Errorf("restart %s: %w", r.t, err)
 		}
-		if err == nil {
-			defer job.Close()
-			held = append(held, job)
-		}
+		signalled = signalled || id == asked
+		held = append(held, p)
 	}
 	r.times(ctx)
 	limit := r.o.Graceful.For
@@ -74,20 +74,39 @@ func (r *restart) drain(ctx context.Context) (gone, over bool, err error) {
 		waiting, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	if err := r.signal(p, asked.PID, cmp.Or(r.o.Graceful.Signal, syscall.SIGTERM)); err != nil && !errors.Is(err, proc.ErrGone) {
-		return false, true, err
+	if signalled {
+		if err := r.signal(held[0], asked.PID, cmp.Or(r.o.Graceful.Signal, syscall.SIGTERM)); err != nil && !errors.Is(err, proc.ErrGone) {
+			return false, true, err
+		}
 	}
 	if r.res.Inside {
 		r.res.Outcome = OutcomeRequested
 		return false, true, nil
 	}
 	for _, p := range held {
-		if err := p.Wait(waiting); err != nil {
+		if err := p.Wait(waiting); err != nil && !(r.gone(asked) && r.gone(r.old)) {
 			return r.undrained(ctx, asked, limit)
 		}
 	}
 	r.emit(Event{Kind: EventExited, PID: r.old.PID})
 	return true, false, nil
+}
+
+// gone reports whether a process is known to have exited.
+func (r *restart) gone(id Identity) bool {
+	now, err := r.c.procs.read(id.PID)
+	return errors.Is(err, proc.ErrGone) || err == nil && now.Start != id.Start
+}
+
+// comesBack reports whether the job can be asked to leave by itself. A caller inside does
+// not live to start it again, so launchd has to: a job that it is known not to keep alive
+// is restarted by one request instead.
+func (r *restart) comesBack() bool {
+	if !r.res.Inside || r.job.KeepAlive == nil || *r.job.KeepAlive {
+		return true
+	}
+	r.warn("launchd does not start the job again by itself, and this process would end with it: it is restarted without a graceful stop.")
+	return false
 }
 
 // asked returns the process that gets the signal.

@@ -164,6 +164,71 @@ func TestRestartGracefulDeadline(t *testing.T) {
 	})
 }
 
+// The drain has ended, and the caller is told to stop at that very moment: the request that
+// closes it is sent, because nobody else may start the job.
+func TestRestartGracefulInterrupted(t *testing.T) {
+	for _, how := range []string{"cancelled", "out of time"} {
+		synctest.Test(t, func(t *testing.T) {
+			m, c := newModel(t, 100, becomes(200, 0))
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			o := RestartOptions{Graceful: &Graceful{For: 7 * time.Second}}
+			if how == "out of time" {
+				o.Timeout = 3 * time.Second
+			}
+			m.procs.onSignal = func(int, syscall.Signal) {
+				go func() {
+					time.Sleep(3 * time.Second)
+					m.set(0)
+					if how == "cancelled" {
+						cancel()
+					}
+				}()
+			}
+			r, err := c.Restart(ctx, target, o)
+			if err != nil || r.Outcome != OutcomeRestarted || r.New != 200 {
+				// The exit came after the end: then nothing is sent any more.
+				if r.Outcome != OutcomeNotReady || !errors.Is(err, ErrDraining) || how == "cancelled" {
+					t.Errorf("%s: %+v, %v", how, r, err)
+				}
+				m.kicks = nil
+				m.done()
+				return
+			}
+			m.done(false)
+		})
+	}
+	synctest.Test(t, func(t *testing.T) { // and one that launchd does not answer holds nobody up
+		m, c := newModel(t, 100, holdsOn)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		m.procs.onSignal = func(int, syscall.Signal) { m.set(0); cancel() }
+		r, err := c.Restart(ctx, target, RestartOptions{Graceful: &Graceful{For: 7 * time.Second}})
+		expect(t, r, err, OutcomeUnknown, 100, 0, "")
+		took(t, r, lastLook, 2*lastLook)
+		m.done(false)
+	})
+}
+
+// The gateway has gone before it could be asked, its wrapper has not: it is waited for, and
+// stopped at the deadline.
+func TestRestartGracefulGatewayGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, c := newModel(t, 100, becomes(200, 0))
+		m.procs.parents = map[int][]int{150: {100, 1}}
+		g := &Graceful{For: 4 * time.Second, Process: func(context.Context, Identity) (Identity, error) {
+			return Identity{PID: 150, Start: 7}, nil
+		}}
+		r, err := c.Restart(t.Context(), target, RestartOptions{Graceful: g})
+		expect(t, r, err, OutcomeRestarted, 100, 200, MethodKickstart)
+		took(t, r, 4*time.Second, 4*time.Second)
+		if len(m.procs.signals) != 0 {
+			t.Errorf("signals %v", m.procs.signals)
+		}
+		m.done(true)
+	})
+}
+
 // A caller inside the job asks, and does not wait for its own end.
 func TestRestartGracefulFromInside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -10,9 +10,9 @@ import (
 	"github.com/hermes-gw/hermes-gw/xpc"
 )
 
-// A launchd that stops answering, to questions too, does not hold a call for ever: what
+// Trap 61: a launchd that stops answering, to questions too, does not hold a call for ever: what
 // the job's times would be is assumed then.
-func TestLaunchdThatHangs(t *testing.T) {
+func TestTrap61LaunchdThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, c := newModel(t, 100)
 		m.hang = []uint64{routineKickstart, routinePrintService}

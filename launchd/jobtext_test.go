@@ -189,7 +189,7 @@ func TestParseServicesBroken(t *testing.T) {
 		}
 	}
 	for _, row := range []string{
-		"\t\tx      - \tlabel", "\t\t-1      - \tlabel", "\t\t99999999999      - \tlabel", "\t\t1 \tlabel",
+		"\t\tx      - \tlabel", "\t\t-2      - \tlabel", "\t\t99999999999      - \tlabel", "\t\t1 \tlabel",
 		"\t\t1 0 label", "\t\t1 0 \t", "\t1 0 \tlabel", "label", "\t\t\tlabel",
 	} {
 		text := "gui/501 = {\n\tservices = {\n" + row + "\n\t}\n}\n"

@@ -14,8 +14,9 @@ const (
 	flapping = 3                // so many new processes that exit before they are ready
 )
 
-// ready asks the caller's question about the new process until it is answered with nil.
-// A process that exits meanwhile is followed by the one that launchd starts next.
+// ready verifies the new process and asks the caller's question about it until that is
+// answered with nil. A process that exits meanwhile is followed by the one that launchd
+// starts next, if there is a question, and if it is not one that can never run.
 func (r *restart) ready(ctx context.Context) error {
 	limit := r.o.ReadyTimeout
 	if limit <= 0 {
@@ -23,10 +24,14 @@ func (r *restart) ready(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	r.emit(Event{Kind: EventWaiting, PID: r.res.New, Detail: "the new process to be ready"})
+	if r.o.Ready != nil {
+		r.emit(Event{Kind: EventWaiting, PID: r.res.New, Detail: "the new process to be ready"})
+	}
 	for exits := 0; ; {
 		err := r.readyOne(ctx, r.res.New)
 		switch {
+		case err == nil && r.o.Ready == nil:
+			return nil
 		case err == nil:
 			r.emit(Event{Kind: EventReady, PID: r.res.New})
 			return nil
@@ -35,7 +40,10 @@ func (r *restart) ready(ctx context.Context) error {
 			return fmt.Errorf("restart %s: process %d was not ready within %v: %w", r.t, r.res.New, limit, err)
 		}
 		exits++
-		if err := r.followed(ctx, exits); err != nil {
+		if r.o.Ready == nil {
+			return r.goneAgain(ctx, r.res.New)
+		}
+		if exits, err = r.followed(ctx, exits); err != nil {
 			return err
 		}
 	}
@@ -68,7 +76,7 @@ func (r *restart) readyOne(ctx context.Context, pid int) error {
 		<-waited
 	}()
 	for wait := (backoff{}); ; {
-		notYet := r.o.Ready(asking, pid)
+		notYet := r.askReady(asking, pid)
 		if cause := context.Cause(asking); errors.Is(cause, proc.ErrGone) {
 			return cause
 		}
@@ -84,25 +92,57 @@ func (r *restart) readyOne(ctx context.Context, pid int) error {
 	}
 }
 
-// followed waits for the process after one that exited before it was ready.
-func (r *restart) followed(ctx context.Context, exits int) error {
+// askReady asks once: whether the process has executed its program, if that is to be
+// verified, and then the caller's question.
+func (r *restart) askReady(ctx context.Context, pid int) error {
+	if r.o.Verify && r.verified != pid {
+		if err := r.verify(ctx, pid); err != nil {
+			return err
+		}
+		r.verified = pid
+	}
+	if r.o.Ready == nil {
+		return nil
+	}
+	return r.o.Ready(ctx, pid)
+}
+
+// followed waits for the process after one that exited before it was ready, the exits-th.
+// It returns how many did in the end: one that comes and goes between two looks is seen by
+// launchd's count of runs.
+func (r *restart) followed(ctx context.Context, exits int) (int, error) {
+	const when = "before it was ready"
 	gone := r.res.New
-	told := false
+	told, runs := false, 0
 	var idle idleness
 	for wait := (backoff{}); ; {
 		j, err := r.c.look(ctx, r.t)
 		if err != nil && ctx.Err() == nil {
-			return renamed("restart", err)
+			return exits, renamed("restart", err)
 		}
-		if err == nil && !told && j.PID != gone {
-			told = true
-			r.emit(Event{Kind: EventExited, PID: gone, Exit: j.LastExit})
-			if exits == flapping {
-				r.res.Outcome = OutcomeFlapping
-				return fmt.Errorf("restart %s: %d new processes exited before they were ready%s; nothing more was sent", r.t, exits, lastExit(j))
+		if err == nil && j.PID != gone {
+			if !told {
+				told = true
+				r.emit(Event{Kind: EventExited, PID: gone, Exit: j.LastExit})
+				if j.State == StateSpawnScheduled {
+					r.throttled(j, r.oldAge())
+				}
 			}
-			if j.State == StateSpawnScheduled {
-				r.emit(Event{Kind: EventThrottled, Detail: fmt.Sprintf("launchd starts the job again within %v of its last start", r.minimumRuntime())})
+			if j.Runs != nil && j.PID == 0 {
+				if missed := *j.Runs - runs; runs > 0 && missed > 0 {
+					exits += missed
+					wait = backoff{}
+				}
+				runs = *j.Runs
+			}
+			if exits >= flapping {
+				r.res.Outcome = OutcomeFlapping
+				return exits, r.earlyExit(gone, exits, when, j)
+			}
+			if r.o.Verify && r.verified != gone && refusedToRun(j.LastExit) {
+				// The next one would not run either.
+				r.res.Outcome = r.without(j, r.oldAge())
+				return exits, r.earlyExit(gone, exits, when, j)
 			}
 		}
 		switch {
@@ -110,17 +150,16 @@ func (r *restart) followed(ctx context.Context, exits int) error {
 			r.res.New = j.PID
 			r.warn("The new process %d exited before it was ready%s.", gone, lastExit(j))
 			r.emit(Event{Kind: EventSpawned, PID: j.PID})
-			return nil
+			return exits, nil
 		case err == nil && idle.lasts(j):
 			r.res.Outcome = OutcomeParked
-			return fmt.Errorf("restart %s: the new process %d exited before it was ready%s, and launchd leaves the job alone", r.t, gone, lastExit(j))
+			return exits, r.earlyExit(gone, exits, when, j)
 		}
 		if err := wait.sleep(ctx); err != nil {
-			r.res.Outcome = OutcomeNotReady
-			if j.State == StateSpawnScheduled {
-				r.res.Outcome = OutcomeThrottled
+			if r.res.Outcome = r.without(j, r.oldAge()); r.res.Outcome != OutcomeThrottled {
+				r.res.Outcome = OutcomeNotReady
 			}
-			return fmt.Errorf("restart %s: the new process %d exited before it was ready%s, and none has followed: %w", r.t, gone, lastExit(j), err)
+			return exits, fmt.Errorf("%w; none has followed in time: %w", r.earlyExit(gone, exits, when, j), err)
 		}
 	}
 }

@@ -109,9 +109,9 @@ func TestRestartReadyExits(t *testing.T) {
 	})
 }
 
-// A caller that is itself the job's process must be able to go: the request is not waited
+// Trap 11: a caller that is itself the job's process must be able to go: the request is not waited
 // for once launchd has it.
-func TestRestartOfOneself(t *testing.T) {
+func TestTrap11RestartOfOneself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		released := make(chan struct{})
 		m, c := newModel(t, 100, func(_ context.Context, m *model) (int, error) {

@@ -58,9 +58,11 @@ var ErrReloading = errors.New("another reload of the job is under way")
 // Times of a reload.
 const (
 	reloadMargin   = 30 * time.Second
-	workerRuns     = 10 * time.Second // for launchd to start the worker
-	workerThrottle = 10               // seconds, the worker's ThrottleInterval: launchd's default
+	workerThrottle = 10 // seconds, the worker's ThrottleInterval: launchd's default
 )
+
+// workerRuns is how long launchd has to start the worker. Tests make it shorter.
+var workerRuns = 10 * time.Second
 
 // Reload unloads a job and loads its property list again (801, 800): for a list that has
 // changed, or a program that was replaced and signed anew, whose old identity launchd
@@ -182,6 +184,12 @@ func (r *reload) begin(ctx context.Context) (unlock func(), err error) {
 		return nil, fmt.Errorf("reload %s: %w", r.t, err)
 	}
 	unlock = func() { lock.Close() }
+	if os.Geteuid() != r.owner { // or the user could not lock it later
+		if err := lock.Chown(r.owner, -1); err != nil {
+			unlock()
+			return nil, fmt.Errorf("reload %s: %w", r.t, err)
+		}
+	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		unlock()
 		r.res.Outcome = OutcomeBusy
@@ -205,7 +213,7 @@ func (r *reload) alone(ctx context.Context) error {
 	if err != nil {
 		return renamed(r.op, err)
 	}
-	n, err := readNote(r.files.note())
+	n, err := readNoteOf(r.owner, r.files.note())
 	if j.PID > 0 || err == nil && !n.late() {
 		r.res.Outcome = OutcomeBusy
 		return fmt.Errorf("reload %s: %w (process %d)", r.t, ErrReloading, j.PID)
@@ -232,33 +240,49 @@ func (r *reload) hire(ctx context.Context) error {
 	worker := r.files.worker(r.t)
 	r.emit(Event{Kind: EventRequested, Detail: "bootstrap " + worker.String()})
 	err := r.c.Bootstrap(ctx, worker.Domain, r.files.plist())
+	_, unknown := errors.AsType[*xpc.UnknownOutcome](err)
 	switch {
 	case errors.Is(err, ErrAlreadyLoaded):
+		// The files stay: if that worker has the same, it would do nothing without a note.
 		r.res.Outcome = OutcomeBusy
 		return fmt.Errorf("reload %s: %w (%w)", r.t, ErrReloading, err)
-	case isRefusal(err):
+	case err != nil && !unknown:
 		r.clear()
 		return err
-	case err != nil:
-		if _, unknown := errors.AsType[*xpc.UnknownOutcome](err); unknown {
-			r.res.Outcome = OutcomeUnknown
-		}
-		return err
 	}
-	waiting, cancel := context.WithTimeout(ctx, workerRuns)
+	// An answer that was lost is looked for as if it had been good.
+	waiting, cancel := context.WithTimeout(context.WithoutCancel(ctx), workerRuns)
 	defer cancel()
+	if !unknown {
+		waiting, cancel = context.WithTimeout(ctx, workerRuns)
+		defer cancel()
+	}
 	for wait := (backoff{}); ; {
 		j, err := r.c.look(waiting, worker)
-		n, noteErr := readNote(r.files.note())
+		n, noteErr := readNoteOf(r.owner, r.files.note())
 		switch {
-		case errors.Is(err, ErrNotLoaded), noteErr == nil && n.Attempts > 0, errors.Is(noteErr, fs.ErrNotExist):
+		case noteErr == nil && n.Attempts > 0, errors.Is(noteErr, fs.ErrNotExist):
 			return nil // it ran already
 		case err == nil && j.State == StateRunning:
 			return nil
+		case errors.Is(err, ErrNotLoaded) && !unknown:
+			r.clear()
+			return fmt.Errorf("reload %s: somebody removed the worker (%s) before it ran, so nothing was changed: %w", r.t, worker, err)
+		case err == nil:
+			r.nudge(waiting, j)
 		}
 		if err := wait.sleep(waiting); err != nil {
 			return r.neverRan(ctx, err)
 		}
+	}
+}
+
+// nudge starts a worker whose start launchd holds back, in a domain that starts on demand
+// only for instance, as macOS 26 was seen to have during login and with a locked screen.
+// If that is refused, launchd may still start it later.
+func (r *reload) nudge(ctx context.Context, worker Job) {
+	if worker.PID == 0 && worker.Pended != "" {
+		r.c.Kickstart(ctx, worker.Target, KickstartOptions{Unthrottle: true})
 	}
 }
 
@@ -267,7 +291,7 @@ func (r *reload) neverRan(ctx context.Context, why error) error {
 	if err := r.dismiss(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
-	if n, err := readNote(r.files.note()); err != nil || n.Attempts > 0 {
+	if n, err := readNoteOf(r.owner, r.files.note()); err != nil || n.Attempts > 0 {
 		// It was started at the last moment, and stopped: what it was at is unknown.
 		r.res.Outcome = OutcomeUnknown
 		return fmt.Errorf("reload %s: the worker was stopped while it was at work: start the job if it is not loaded", r.t)
@@ -279,6 +303,7 @@ func (r *reload) neverRan(ctx context.Context, why error) error {
 // write leaves what the worker needs.
 func (r *reload) write() error {
 	os.Remove(r.files.result())
+	r.files.removeParts()
 	r.note = reloadNote{
 		Version: noteVersion, Target: r.t, Path: r.o.Path, Old: r.old, Step: stepUnload, Digest: r.note.Digest,
 	}
@@ -287,11 +312,7 @@ func (r *reload) write() error {
 		exit = 0
 	}
 	r.note.Exit, r.note.MinRun = int64(exit), int64(r.minimumRuntime())
-	limit := r.o.Timeout
-	if limit <= 0 {
-		limit = exit + r.minimumRuntime() + reloadMargin
-	}
-	r.note.Deadline = monotonic() + int64(limit)
+	r.note.Deadline = monotonic() + int64(r.limit())
 	r.note.Saved = r.files.saved()
 	if err := r.writePlist(r.files.saved(), r.savedDefinition()); err != nil {
 		return err
@@ -299,7 +320,16 @@ func (r *reload) write() error {
 	if err := r.writePlist(r.files.plist(), r.workerDefinition()); err != nil {
 		return err
 	}
-	return r.note.write(r.files.note(), r.owner)
+	return r.files.writeNote(r.files.note(), r.note, r.owner)
+}
+
+// limit is how long the worker tries to load the new definition.
+func (r *reload) limit() time.Duration {
+	if r.o.Timeout > 0 {
+		return r.o.Timeout
+	}
+	exit, _ := r.exitTimeout()
+	return exit + r.minimumRuntime() + reloadMargin
 }
 
 // clear removes the files of a reload that did not begin.
@@ -312,12 +342,19 @@ func (r *reload) clear() {
 // follow waits until the worker has removed itself, and reads what it left.
 func (r *reload) follow(ctx context.Context) error {
 	worker := r.files.worker(r.t)
+	if exit, ends := r.exitTimeout(); ends {
+		// Until the deadline, and then for a worker that loads the old definition again.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, r.limit()+exit+workerThrottle*time.Second+reloadMargin)
+		defer cancel()
+	}
 	r.emit(Event{Kind: EventWaiting, Detail: worker.String()})
 	for wait := (backoff{}); ; {
-		_, err := r.c.look(ctx, worker)
+		j, err := r.c.look(ctx, worker)
 		if errors.Is(err, ErrNotLoaded) {
 			return r.conclude(ctx)
 		}
+		r.nudge(ctx, j)
 		if err != nil && ctx.Err() == nil {
 			return renamed(r.op, err)
 		}
@@ -330,7 +367,7 @@ func (r *reload) follow(ctx context.Context) error {
 
 // conclude turns the worker's result and what launchd says into one.
 func (r *reload) conclude(ctx context.Context) error {
-	n, err := readNote(r.files.result())
+	n, err := readNoteOf(r.owner, r.files.result())
 	if err != nil {
 		r.res.Outcome = OutcomeUnknown
 		return fmt.Errorf("reload %s: the worker left no result: %w", r.t, err)

@@ -2,6 +2,7 @@ package launchd
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -54,18 +55,6 @@ func (e *embedded) left(t Target) {
 	}
 }
 
-// named fails the test if anybody unloaded a whole domain.
-func (e *embedded) named() {
-	e.t.Helper()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, ev := range e.events {
-		if ev.Kind == "request" && ev.Routine == routineBootout && ev.Label == "" {
-			e.t.Errorf("a bootout without a name: %+v", ev)
-		}
-	}
-}
-
 // A changed property list is loaded, and the job runs by it.
 func TestReload(t *testing.T) {
 	e := embed(t, launchdsim.Options{TimeScale: 0.1})
@@ -100,7 +89,36 @@ func TestReload(t *testing.T) {
 		t.Errorf("requests %q, want %q", verbs, want)
 	}
 	e.left(job)
-	e.named()
+}
+
+// What a process that was killed has left of a file it was writing goes with the next
+// reload; another target's may be in the making.
+func TestReloadRemovesParts(t *testing.T) {
+	e := embed(t, launchdsim.Options{TimeScale: 0.1})
+	job := e.load("job", sleeper, keepAlive)
+	o := e.reloads()
+	if err := os.Mkdir(o.StateDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	part := func(t Target) string {
+		f := filesOf(o.StateDir, t)
+		file, err := (partFiles{prefix: f.parts()}).create(f.dir, ".new-*")
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		file.Close()
+		return file.Name()
+	}
+	own, other := part(job), part(e.target("other"))
+	if _, err := e.Reload(t.Context(), job, o); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(own); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is left: %v", own, err)
+	}
+	if _, err := os.Stat(other); err != nil {
+		t.Error(err)
+	}
 }
 
 // What is wrong is found before anything is touched.
@@ -204,7 +222,6 @@ func TestReloadRollsBack(t *testing.T) {
 	if _, err := os.Stat(after.Path); err != nil || filepath.Dir(after.Path) != e.dir+"/state" {
 		t.Error(after.Path, err)
 	}
-	e.named()
 }
 
 // Two reloads at once: one carries it out, the other finds it under way, and one instance
@@ -293,7 +310,6 @@ func TestReloadWorkerKilled(t *testing.T) {
 			t.Errorf("killed after %d: %+v, %v", n, j, err)
 		}
 		e.running(job)
-		e.named()
 		if over {
 			if n < 10 {
 				t.Errorf("only %d answers", n)
@@ -335,7 +351,6 @@ func TestSimRestartByReload(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 	e.left(job)
-	e.named()
 
 	// One that KeepAlive starts needs no more than a signal, whatever the condition.
 	for label, keep := range map[string]string{"always": keepAlive, "failed": "<key>KeepAlive</key><dict><key>SuccessfulExit</key><false/></dict>"} {
@@ -350,6 +365,201 @@ func TestSimRestartByReload(t *testing.T) {
 			if routine == routineBootout || routine == routineBootstrap {
 				t.Errorf("%s: sent %d", label, routine)
 			}
+		}
+	}
+}
+
+// during calls f once, when launchd does something, without keeping it from going on.
+func (e *embedded) during(want func(launchdsim.Event) bool, f func()) {
+	var once sync.Once
+	e.onEvent(func(ev launchdsim.Event) {
+		if want(ev) {
+			once.Do(f)
+		}
+	})
+}
+
+// The property list is another one than the one that was checked: it is not loaded. What ran
+// before runs on, or runs again if it was unloaded already.
+func TestReloadOfChangedList(t *testing.T) {
+	for when, want := range map[string]struct {
+		routine    uint64
+		rolledBack bool
+	}{"before the worker begins": {routineBootstrap, false}, "after the old one is unloaded": {routineBootout, true}} {
+		e := embed(t, launchdsim.Options{TimeScale: 0.1})
+		job := e.load("job", sleeper, keepAlive)
+		old := e.pid(job)
+		e.plist("job", "exec sleep 2000", keepAlive)
+		e.during(func(ev launchdsim.Event) bool { return ev.Kind == "request" && ev.Routine == want.routine },
+			func() { os.WriteFile(e.dir+"/job.plist", []byte("<plist><dict></dict></plist>"), 0o644) })
+		r, err := e.Reload(t.Context(), job, e.reloads())
+		if err == nil || r.Outcome != OutcomeFailed || r.RolledBack != want.rolledBack || !strings.Contains(err.Error(), "has changed since it was checked") {
+			t.Errorf("%s: %+v, %v", when, r, err)
+		}
+		e.onEvent(nil)
+		j, err := e.Inspect(t.Context(), job)
+		if err != nil || j.PID == 0 || (j.PID == old) == want.rolledBack || !slices.Equal(j.Arguments, []string{"/bin/sh", "-c", sleeper}) {
+			t.Errorf("%s: %+v, %v", when, j, err)
+		}
+		e.running(job)
+	}
+}
+
+// The answer to the load of the worker is lost: whether it runs is looked at.
+func TestReloadAnswerLost(t *testing.T) {
+	defer func(d time.Duration) { workerRuns = d }(workerRuns)
+	for _, carry := range []bool{true, false} {
+		e := embed(t, launchdsim.Options{TimeScale: 0.1})
+		job := e.load("job", sleeper, keepAlive)
+		old := e.pid(job)
+		if !carry {
+			workerRuns = 300 * time.Millisecond // that one is not going to come
+		}
+		e.server.SetFaults(launchdsim.Fault{Kind: launchdsim.Hangup, Routine: routineBootstrap, Carry: carry, Times: 1})
+		r, err := e.Reload(t.Context(), job, e.reloads())
+		if carry && (err != nil || r.Outcome != OutcomeRestarted || e.pid(job) == old) {
+			t.Errorf("%+v, %v", r, err)
+		}
+		if !carry && (err == nil || r.Outcome != OutcomeFailed || !strings.Contains(err.Error(), "nothing was changed") || e.pid(job) != old) {
+			t.Errorf("%+v, %v", r, err)
+		}
+		e.left(job)
+	}
+}
+
+// A domain that starts jobs on demand only: the worker is asked for. Where that is refused it is
+// removed when its time is up, and nothing was touched.
+func TestReloadOnDemandOnly(t *testing.T) {
+	defer func(d time.Duration) { workerRuns = d }(workerRuns)
+	for _, deny := range []bool{false, true} {
+		o := launchdsim.Options{TimeScale: 0.1, OnDemandOnly: true}
+		if deny {
+			workerRuns = 300 * time.Millisecond
+			o.Deny = []uint64{routineKickstart}
+		}
+		e := embed(t, o)
+		job := e.load("job", sleeper, "")
+		if !deny {
+			if _, err := e.Kickstart(t.Context(), job, KickstartOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		old := e.pid(job)
+		r, err := e.Reload(t.Context(), job, e.reloads())
+		switch {
+		case !deny && (err != nil || r.Outcome != OutcomeRestarted || r.New != e.pid(job)):
+			t.Errorf("%+v, %v", r, err)
+		case deny && (err == nil || r.Outcome != OutcomeFailed || !strings.Contains(err.Error(), "launchd did not start the worker") || e.pid(job) != old):
+			t.Errorf("%+v, %v", r, err)
+		}
+		if deny {
+			for _, ev := range e.since(0) {
+				if ev.Kind == "request" && ev.Routine == routineBootout && ev.Label != e.worker(job).Label {
+					t.Errorf("%+v", ev)
+				}
+			}
+		}
+		e.left(job)
+	}
+}
+
+// A note that cannot be read: what the worker before may have unloaded is loaded again.
+func TestReloadNoteDamaged(t *testing.T) {
+	e := embed(t, launchdsim.Options{TimeScale: 0.1})
+	job := e.load("job", sleeper, keepAlive)
+	e.plist("job", "exec sleep 2000", keepAlive)
+	files := filesOf(e.dir+"/state", job)
+	worker := e.worker(job)
+	var mu sync.Mutex
+	pid := 0
+	e.onEvent(func(ev launchdsim.Event) { // the worker is killed in between, and its note spoilt
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case ev.Kind == "spawn" && ev.Label == worker.Label:
+			if pid == 0 {
+				pid = ev.PID
+			}
+		case ev.Kind == "exit" && ev.Label == "job" && pid > 0:
+			syscall.Kill(pid, syscall.SIGKILL)
+		case ev.Kind == "exit" && ev.PID == pid:
+			os.WriteFile(files.note(), []byte("{"), 0o600)
+		}
+	})
+	if r, err := e.Reload(t.Context(), job, e.reloads()); err == nil || r.Outcome != OutcomeUnknown {
+		t.Errorf("%+v, %v", r, err)
+	}
+	e.gone(worker)
+	j, err := e.Inspect(t.Context(), job)
+	if err != nil || j.PID == 0 || !slices.Equal(j.Arguments, []string{"/bin/sh", "-c", sleeper}) {
+		t.Errorf("%+v, %v", j, err)
+	}
+	e.running(job)
+}
+
+// Another reload's worker: one that is at work is left alone (busy), one that is loaded, does
+// not run and is past its deadline is removed first.
+func TestReloadBusy(t *testing.T) {
+	e := embed(t, launchdsim.Options{TimeScale: 0.1})
+	job := e.load("job", sleeper, keepAlive)
+	worker := e.worker(job)
+	files := filesOf(e.dir+"/state", job)
+	if err := os.Mkdir(e.dir+"/state", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	note := reloadNote{Version: noteVersion, Target: job, Step: stepUnload}
+	leave := func(left time.Duration) {
+		t.Helper()
+		note.Deadline = monotonic() + int64(left)
+		b, err := json.Marshal(note)
+		if err == nil {
+			err = os.WriteFile(files.note(), b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	reload := func() (ReloadResult, error) { return e.Reload(t.Context(), job, e.reloads()) }
+	busy := func(why string) {
+		t.Helper()
+		pid := e.pid(job)
+		r, err := reload()
+		is(t, err, ErrReloading)
+		if r.Outcome != OutcomeBusy || e.pid(job) != pid {
+			t.Errorf("%s: %+v, %v", why, r, err)
+		}
+	}
+	if err := e.Bootstrap(t.Context(), worker.Domain, e.plist(worker.Label, sleeper, "")); err != nil {
+		t.Fatal(err)
+	}
+	leave(time.Hour)
+	busy("not running, before its deadline")
+	leave(-time.Second)
+	if _, err := e.Kickstart(t.Context(), worker, KickstartOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	busy("running, past its deadline")
+	from := e.seen()
+	if err := e.Kill(t.Context(), worker, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	e.state(from, worker.Label, "not running")
+	if r, err := reload(); err != nil || r.Outcome != OutcomeRestarted {
+		t.Errorf("%+v, %v", r, err)
+	}
+	e.left(job)
+	// launchd says 17 or 37 of a worker that came in between.
+	for _, code := range []int64{17, 37} {
+		e.server.SetFaults(launchdsim.Fault{Kind: launchdsim.Fail, Routine: routineBootstrap, Code: code, Times: 1})
+		busy(fmt.Sprint("answer ", code))
+	}
+}
+
+// ReloadWorker reads nothing but its arguments, and refuses those that are none.
+func TestReloadWorkerArguments(t *testing.T) {
+	for _, args := range [][]string{nil, {"unix:/x"}, {"unix:/x", "no target", "/d"}, {"unix:/x", "gui/501/x", "d"}, {"unix:/x", "gui/501/x", "/d", "more"}} {
+		if err := ReloadWorker(t.Context(), args); err == nil {
+			t.Errorf("%q: no error", args)
 		}
 	}
 }

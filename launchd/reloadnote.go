@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -69,6 +70,35 @@ func (f reloadFiles) saved() string  { return filepath.Join(f.dir, "reload-"+f.n
 func (f reloadFiles) lock() string   { return filepath.Join(f.dir, "reload-"+f.name+".lock") }
 func (f reloadFiles) log() string    { return filepath.Join(f.dir, "reload-"+f.name+".log") }
 
+// replace puts a whole file in place of one of these.
+func (f reloadFiles) replace(path string, b []byte, owner int) error {
+	return replaceFileBy(partFiles{prefix: f.parts()}, path, b, 0o600, owner)
+}
+
+// partFiles gives files that are being written a prefix of their own.
+type partFiles struct {
+	realFiles
+	prefix string
+}
+
+func (p partFiles) create(dir, pattern string) (newFile, error) {
+	return p.realFiles.create(dir, p.prefix+pattern)
+}
+
+// parts begins the names of files of this target that are being written.
+func (f reloadFiles) parts() string { return ".reload-" + f.name }
+
+// removeParts removes what a process that was killed has left of a file it was writing. One
+// process at a time writes: the client that holds the lock, then the worker.
+func (f reloadFiles) removeParts() {
+	entries, _ := os.ReadDir(f.dir)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), f.parts()) {
+			os.Remove(filepath.Join(f.dir, e.Name()))
+		}
+	}
+}
+
 // reloadPrefix begins the labels of workers. It is no gateway's.
 const reloadPrefix = "hermes-gw.reload."
 
@@ -78,6 +108,11 @@ func (f reloadFiles) worker(t Target) Target {
 
 // readNote reads a note, or a result. The file must be the user's own or root's.
 func readNote(path string) (reloadNote, error) {
+	return readNoteOf(os.Geteuid(), path)
+}
+
+// readNoteOf is readNote for root, who acts for a user.
+func readNoteOf(owner int, path string) (reloadNote, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return reloadNote{}, err
@@ -87,7 +122,7 @@ func readNote(path string) (reloadNote, error) {
 	if err != nil {
 		return reloadNote{}, err
 	}
-	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || !info.Mode().IsRegular() || stat.Uid != uint32(os.Geteuid()) && stat.Uid != 0 {
+	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || !info.Mode().IsRegular() || stat.Uid != uint32(owner) && stat.Uid != uint32(os.Geteuid()) && stat.Uid != 0 {
 		return reloadNote{}, fmt.Errorf("%s: it is not a file of this user", path)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxNote+1))
@@ -112,12 +147,13 @@ func readNote(path string) (reloadNote, error) {
 	return n, nil
 }
 
-func (n reloadNote) write(path string, owner int) error {
+// writeNote writes a note or a result.
+func (f reloadFiles) writeNote(path string, n reloadNote, owner int) error {
 	b, err := json.MarshalIndent(n, "", "\t")
 	if err != nil {
 		return err
 	}
-	return replaceFile(path, append(b, '\n'), 0o600, owner)
+	return f.replace(path, append(b, '\n'), owner)
 }
 
 // monotonic reads the clock of deadlines, which all processes of this boot share.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/hermes-gw/hermes-gw/internal/plistfile"
 	"github.com/hermes-gw/hermes-gw/internal/proc"
 	"github.com/hermes-gw/hermes-gw/xpc"
 )
@@ -62,7 +63,11 @@ func (w *reloadWorker) run(ctx context.Context) error {
 		err = fmt.Errorf("%s is about %s", w.files.note(), w.note.Target)
 		fallthrough
 	case err != nil:
-		// Nothing can be known of a transaction that is under way, if there is one.
+		// Nothing can be known of a transaction that is under way, if there is one. What
+		// it may have unloaded is loaded again.
+		if loaded, lookErr := w.c.loaded(ctx, w.t); lookErr == nil && !loaded {
+			w.c.Bootstrap(ctx, w.t.Domain, w.files.saved())
+		}
 		w.vanish(ctx)
 		return fmt.Errorf("reload worker: %w", err)
 	}
@@ -88,7 +93,7 @@ func (w *reloadWorker) run(ctx context.Context) error {
 
 // keep notes what was done so far.
 func (w *reloadWorker) keep() error {
-	if err := w.note.write(w.files.note(), os.Geteuid()); err != nil {
+	if err := w.files.writeNote(w.files.note(), w.note, os.Geteuid()); err != nil {
 		return fmt.Errorf("reload worker: %w", err)
 	}
 	return nil
@@ -117,6 +122,9 @@ func (w *reloadWorker) step(ctx context.Context) error {
 
 // unload unloads the old definition and waits until it is gone.
 func (w *reloadWorker) unload(ctx context.Context) error {
+	if err := w.unchanged(); err != nil {
+		return w.giveUp(ctx, err)
+	}
 	err := w.c.Bootout(ctx, w.t)
 	switch {
 	case err == nil, errors.Is(err, ErrStopping), errors.Is(err, ErrNotLoaded):
@@ -146,6 +154,18 @@ func (w *reloadWorker) unload(ctx context.Context) error {
 	}
 }
 
+// unchanged says whether the property list is still what was checked.
+func (w *reloadWorker) unchanged() error {
+	b, _, err := plistfile.Read(w.note.Path)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w", w.note.Path, err)
+	case digest(b) != w.note.Digest:
+		return fmt.Errorf("%s has changed since it was checked", w.note.Path)
+	}
+	return nil
+}
+
 // until bounds ctx by the job's exit timeout and more.
 func (w *reloadWorker) until(ctx context.Context, more time.Duration) (context.Context, context.CancelFunc) {
 	if exit, ends := w.exitTimeout(); ends {
@@ -157,6 +177,12 @@ func (w *reloadWorker) until(ctx context.Context, more time.Duration) (context.C
 // load loads the new definition. launchd answers 5 while anything of the old one drains;
 // other refusals will not change.
 func (w *reloadWorker) load(ctx context.Context) error {
+	if loaded, err := w.stays(ctx); err == nil && loaded { // by a worker before this one
+		return w.goOn(stepVerify)
+	}
+	if err := w.unchanged(); err != nil {
+		return w.giveUp(ctx, err)
+	}
 	waiting, cancel := w.until(ctx, settle)
 	defer cancel()
 	for wait := (backoff{}); ; {
@@ -248,30 +274,36 @@ func (w *reloadWorker) rollBack(ctx context.Context) error {
 	if path == "" {
 		path = w.note.Path
 	}
-	err := w.c.Bootstrap(ctx, w.t.Domain, path)
-	loaded, lookErr := w.stays(ctx)
-	switch {
-	case lookErr != nil:
-		return lookErr
-	case loaded:
-		w.note.RolledBack = path == w.note.Saved
-		if j, err := w.c.look(ctx, w.t); err == nil && j.PID == 0 {
-			w.c.Kickstart(ctx, w.t, KickstartOptions{Unthrottle: true})
+	waiting, cancel := w.until(ctx, settle)
+	defer cancel()
+	for wait := (backoff{}); ; {
+		err := w.c.Bootstrap(waiting, w.t.Domain, path)
+		loaded, lookErr := w.stays(waiting)
+		switch {
+		case lookErr == nil && loaded:
+			w.note.RolledBack = path == w.note.Saved
+			if j, err := w.c.look(ctx, w.t); err == nil && j.PID == 0 {
+				w.c.Kickstart(waiting, w.t, KickstartOptions{Unthrottle: true})
+			}
+			if j, err := w.c.look(ctx, w.t); err == nil {
+				w.note.New = j.PID
+			}
+			return w.goOn(stepDone)
+		case lookErr != nil:
+			return lookErr
+		case err != nil && passing(err) && wait.sleep(waiting) == nil:
+			continue
+		case w.note.Attempts > maxAttempts+maxLastAttempts:
+			w.note.Problem += fmt.Sprintf("; and the old definition could not be loaded: %v", err)
+			return w.goOn(stepDone)
 		}
-		if j, err := w.c.look(ctx, w.t); err == nil {
-			w.note.New = j.PID
-		}
-		return w.goOn(stepDone)
-	case w.note.Attempts > maxAttempts+maxLastAttempts:
-		w.note.Problem += fmt.Sprintf("; and the old definition could not be loaded: %v", err)
-		return w.goOn(stepDone)
+		return fmt.Errorf("reload worker: load the old definition again: %w", err)
 	}
-	return fmt.Errorf("reload worker: load the old definition again: %w", err)
 }
 
 // finish leaves the result, and nothing else.
 func (w *reloadWorker) finish(ctx context.Context) error {
-	if err := w.note.write(w.files.result(), os.Geteuid()); err != nil {
+	if err := w.files.writeNote(w.files.result(), w.note, os.Geteuid()); err != nil {
 		return fmt.Errorf("reload worker: %w", err)
 	}
 	if err := os.Remove(w.files.note()); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -283,8 +315,11 @@ func (w *reloadWorker) finish(ctx context.Context) error {
 // vanish removes the worker's own job, and with it this process.
 func (w *reloadWorker) vanish(ctx context.Context) error {
 	os.Remove(w.files.plist())
+	w.files.removeParts()
 	if n, err := readNote(w.files.result()); err == nil && !n.RolledBack {
-		os.Remove(w.files.saved()) // launchd names it as the job's plist after a roll-back
+		if saved := w.files.saved(); n.Path != saved { // launchd names it as the job's plist after a roll-back
+			os.Remove(saved)
+		}
 	}
 	err := w.c.Bootout(ctx, w.files.worker(w.t))
 	if errors.Is(err, ErrStopping) {

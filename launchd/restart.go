@@ -41,10 +41,19 @@ type RestartOptions struct {
 	Sending func(RestartResult)
 	// Graceful lets the old process finish its work first. nil stops it at once.
 	Graceful *Graceful
+	// Verify looks at the job once more, when it has its new process, and waits until that
+	// has executed the job's program: launchd answers before, so a program that is missing,
+	// or that macOS does not let run because it was replaced since the job was loaded, is
+	// only seen then. It fills in OldExit, and warns if the old process had to be killed
+	// and if the property list is gone or says something else than launchd has
+	// ([Client.Stale]). It costs a request of print's size as a rule.
+	Verify bool
 	// Ready, if set, is asked about the new process until it returns nil: after 2 ms, then
-	// less and less often, every 100 ms in the end. Its ctx ends when the process exits.
+	// less and less often, every 100 ms in the end. Its ctx ends when the process exits, so
+	// one that waits for a while and for ctx asks that the process lives so long.
 	Ready func(ctx context.Context, pid int) error
-	// ReadyTimeout is how long that may take, besides Timeout if that is set. 0 is 30 s.
+	// ReadyTimeout is how long Verify and Ready may take, besides Timeout if that is set. 0
+	// is 30 s.
 	ReadyTimeout time.Duration
 	// Reload, if set, is how the job is loaded anew where launchd refuses the request and
 	// would not start the job again by itself. nil leaves such a job as it is.
@@ -61,12 +70,19 @@ type RestartResult struct {
 	Outcome  Outcome
 	Old      int      // pid before; 0 when the job was not running
 	New      int      // pid after; 0 when none was seen
-	Inside   bool     // the caller is the job's process or a descendant of it
-	Method   string   // MethodKickstart, MethodWaited or MethodObserved; "" without a new process
+	Inside   bool     // the caller is the job's process or a descendant of it, see [Client.Inside]
+	Method   string   // one of the Method constants; "" without a new process
 	Warnings []string // one sentence each
-	// Resolve is the time until everything was checked, Request from then until the
-	// new process was seen or given up, Total that of the whole call.
-	Resolve, Request, Total time.Duration
+	// OldExit is how the old process ended, if Verify was set and launchd told. A SIGKILL
+	// that nobody else sent says that it did not exit within its exit timeout.
+	OldExit Exit
+	// Throttled is how long launchd was seen to hold the next start back, from then on and
+	// as far as that is known: the rest of the minimum runtime. 0 if it did not.
+	Throttled time.Duration
+	// Resolve is the time until everything was checked, Drain that of a graceful stop,
+	// Request from then until the new process was seen or given up, Ready until it was
+	// verified and ready, Total that of the whole call.
+	Resolve, Drain, Request, Ready, Total time.Duration
 }
 
 // Times of a restart.
@@ -123,16 +139,18 @@ const (
 // The error is nil exactly for these four outcomes. Otherwise it is the *[Error] that
 // launchd gave (OutcomeNotLoaded, OutcomeDisabled, OutcomeNoSession, OutcomeProtected;
 // OutcomeFailed for all others), or says what was waited for in vain: OutcomeThrottled if
-// launchd is about to start the job later; OutcomeParked if the job has no process and
-// launchd leaves it alone; OutcomeNotReady; OutcomeFlapping if three new processes exited
-// before they were ready.
+// launchd is about to start the job later (Throttled says when); OutcomeParked if the job
+// has no process and launchd leaves it alone (it exited well under a KeepAlive with
+// SuccessfulExit false, or its start is held back); OutcomeNotReady; OutcomeFlapping if
+// three new processes exited before they were ready. A new process that exited too early is
+// an *[EarlyExitError].
 func (c *Client) Restart(ctx context.Context, t Target, o RestartOptions) (RestartResult, error) {
 	r := &restart{change: change{c: c, op: "restart", t: t}, o: o, res: RestartResult{Target: t}}
 	start := time.Now()
 	err := r.do(ctx, start)
 	r.res.Total = time.Since(start)
 	if r.sent {
-		r.res.Request = r.res.Total - r.res.Resolve
+		r.res.Request = r.res.Total - r.res.Resolve - r.res.Drain - r.res.Ready
 	}
 	if err != nil && r.res.Outcome == "" {
 		r.res.Outcome = outcomeOf(err)
@@ -148,6 +166,7 @@ type restart struct {
 	sent bool
 
 	disabled chan bool // one answer, to CheckEnabled
+	verified int       // the new process that has executed its program
 }
 
 func (r *restart) do(ctx context.Context, start time.Time) error {
@@ -192,17 +211,23 @@ func (r *restart) do(ctx context.Context, start time.Time) error {
 // carryOut is the restart itself, once everything was checked.
 func (r *restart) carryOut(ctx context.Context) error {
 	gone := false
-	if r.o.Graceful != nil && r.old.PID > 0 {
+	if r.o.Graceful != nil && r.old.PID > 0 && r.comesBack() {
 		var over bool
 		var err error
-		if gone, over, err = r.drain(ctx); over {
+		start := time.Now()
+		gone, over, err = r.drain(ctx)
+		r.res.Drain = time.Since(start)
+		if over {
 			return err
 		}
 	}
-	if err := r.next(ctx, gone); err != nil || r.o.Ready == nil || !r.res.Outcome.OK() {
+	if err := r.next(ctx, gone); err != nil || !r.res.Outcome.OK() || r.o.Ready == nil && !r.o.Verify {
 		return err
 	}
-	return r.ready(ctx)
+	start := time.Now()
+	err := r.ready(ctx)
+	r.res.Ready = time.Since(start)
+	return err
 }
 
 // next sees to the new process; gone says that the old one has exited.
@@ -215,11 +240,15 @@ func (r *restart) next(ctx context.Context, gone bool) error {
 	if !gone {
 		return r.replace(ctx)
 	}
+	// The old process is gone, and perhaps nobody else starts the next one: this request
+	// is sent even if ctx has ended meanwhile.
+	closing, cancel := outlast(ctx, lastLook)
+	defer cancel()
 	r.emit(Event{Kind: EventRequested, Detail: "kickstart without kill"})
-	pid, err := r.resume(ctx)
+	pid, err := r.resume(closing)
 	switch {
 	case err == nil:
-		return r.success(pid, MethodGraceful, "")
+		return r.arrived(closing, pid, MethodGraceful, "")
 	case errors.Is(err, ErrNotEntitled):
 		return r.revived(ctx, err)
 	}
@@ -314,16 +343,17 @@ func (r *restart) replace(ctx context.Context) error {
 		}
 		switch {
 		case r.replaced(j.PID) && !j.State.Stopping():
-			return r.success(j.PID, MethodObserved, OutcomeAlreadyRestarting)
+			return r.arrived(ctx, j.PID, MethodObserved, OutcomeAlreadyRestarting)
 		case e.Code == xpc.EALREADY, r.replaced(j.PID):
 			if r.replaced(j.PID) { // it is someone else's process that is being stopped
 				r.from(j.PID)
 			}
+			r.emit(Event{Kind: EventWaiting, PID: r.old.PID, Detail: "the exit of a process that is being stopped already"})
 			pid, err := r.resume(ctx)
 			if err != nil {
 				return r.lost(ctx, err)
 			}
-			return r.success(pid, MethodWaited, OutcomeAlreadyRestarting)
+			return r.arrived(ctx, pid, MethodWaited, OutcomeAlreadyRestarting)
 		case e.Code == xpc.EPERM:
 			if denials++; denials == 1 {
 				denied, wait = time.Now(), backoff{next: deniedFirst, most: deniedLast}
@@ -412,15 +442,21 @@ func (r *restart) prove(ctx context.Context, pid int) error {
 			return err
 		}
 	}
-	if _, err := r.c.procs.read(pid); errors.Is(err, proc.ErrGone) {
+	return r.arrived(ctx, pid, method, "")
+}
+
+// arrived takes pid for the new process, if it is still there. Where there is a question
+// whether it is ready, that decides.
+func (r *restart) arrived(ctx context.Context, pid int, method string, outcome Outcome) error {
+	if _, err := r.c.procs.read(pid); r.o.Ready == nil && errors.Is(err, proc.ErrGone) {
 		return r.goneAgain(ctx, pid)
 	}
-	return r.success(pid, method, "")
+	return r.success(pid, method, outcome)
 }
 
 // goneAgain handles a new process that has exited before it could be looked at.
 func (r *restart) goneAgain(ctx context.Context, pid int) error {
-	j, err := r.c.look(ctx, r.t)
+	j, err := r.reaped(ctx, pid)
 	if err != nil {
 		return renamed("restart", err)
 	}
@@ -428,21 +464,45 @@ func (r *restart) goneAgain(ctx context.Context, pid int) error {
 		r.warn("The first new process, %d, exited at once.", pid)
 		return r.success(j.PID, MethodObserved, "")
 	}
-	switch {
-	case j.State == StateSpawnScheduled:
-		r.res.Outcome = OutcomeThrottled
-	case j.State == StateNotRunning:
-		r.res.Outcome = OutcomeParked
-	}
-	return fmt.Errorf("restart %s: the new process %d exited at once%s", r.t, pid, lastExit(j))
+	r.res.Outcome = r.without(j, 0)
+	return r.earlyExit(pid, 1, "at once", j)
 }
 
-func lastExit(j Job) string {
-	last := j.LastExit.String()
-	if last == "" {
+// reaped reads the job once launchd has seen the exit of a process: only then it tells how
+// that ended, and what comes next.
+func (r *restart) reaped(ctx context.Context, pid int) (Job, error) {
+	ctx, cancel := context.WithTimeout(ctx, settle)
+	defer cancel()
+	for wait := (backoff{}); ; {
+		j, err := r.c.look(ctx, r.t)
+		if err != nil || j.PID != pid {
+			return j, err
+		}
+		if wait.sleep(ctx) != nil {
+			return j, nil
+		}
+	}
+}
+
+// without is the outcome for a job that has no process; the last one was started so long
+// ago.
+func (r *restart) without(j Job, ago time.Duration) Outcome {
+	switch {
+	case j.State == StateSpawnScheduled:
+		r.held(j, ago)
+		return OutcomeThrottled
+	case j.State == StateNotRunning:
+		return OutcomeParked
+	}
+	return OutcomeFailed
+}
+
+// pended says why launchd holds a start back.
+func pended(j Job) string {
+	if j.Pended == "" {
 		return ""
 	}
-	return fmt.Sprintf(" (last exit: %s)", clip(last))
+	return fmt.Sprintf(", start held back: %s", clip(j.Pended))
 }
 
 // await reads the job until it has another process than the old one. patience of 0 has
@@ -467,11 +527,15 @@ func (r *restart) await(ctx context.Context, patience time.Duration) (pid int, e
 			return 0, renamed("restart", err)
 		}
 		if err := wait.sleep(ctx); err != nil {
-			if last.State == StateSpawnScheduled {
+			switch {
+			case last.State == StateSpawnScheduled:
+				r.held(last, r.oldAge())
 				r.res.Outcome = OutcomeThrottled
+			case last.Pended != "":
+				r.res.Outcome = OutcomeParked
 			}
-			return 0, fmt.Errorf("restart %s: no new process within %v (old process %d, state %q): %w",
-				r.t, time.Since(begin).Round(time.Millisecond), r.old.PID, last.State, err)
+			return 0, fmt.Errorf("restart %s: no new process within %v (old process %d, state %q%s): %w",
+				r.t, time.Since(begin).Round(time.Millisecond), r.old.PID, last.State, pended(last), err)
 		}
 	}
 }

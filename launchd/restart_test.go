@@ -473,7 +473,8 @@ func loses(cause error, do func(*model)) kick {
 	}
 }
 
-func TestRestartAnswerLost(t *testing.T) {
+// Trap 3, all the ways that a lost answer can have gone.
+func TestTrap03RestartAnswerLost(t *testing.T) {
 	unknown := &xpc.UnknownOutcome{Routine: 702, Err: io.ErrUnexpectedEOF}
 	nothing := func(*model) {}
 	later := func(m *model) {

@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -72,6 +70,7 @@ func embed(t *testing.T, o launchdsim.Options) *embedded {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	t.Cleanup(func() {
+		e.named()
 		server.Close()
 		if err := <-served; err != nil {
 			t.Errorf("serve: %v", err)
@@ -183,6 +182,11 @@ func (e *embedded) load(label, script, more string) Target {
 // stubborn loads a job that ignores SIGTERM, and returns when it does.
 func (e *embedded) stubborn(label string) (Target, int) {
 	e.t.Helper()
+	return e.stubbornWith(label, atLoad)
+}
+
+func (e *embedded) stubbornWith(label, more string) (Target, int) {
+	e.t.Helper()
 	fifo := filepath.Join(e.dir, label+".fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		e.t.Fatal(err)
@@ -192,7 +196,7 @@ func (e *embedded) stubborn(label string) (Target, int) {
 		e.t.Fatal(err)
 	}
 	defer ready.Close()
-	t := e.load(label, "trap '' TERM; echo ready > "+fifo+"; exec sleep 1000", atLoad)
+	t := e.load(label, "trap '' TERM; echo ready > "+fifo+"; exec sleep 1000", more)
 	ready.SetReadDeadline(time.Now().Add(patience))
 	if _, err := ready.Read(make([]byte, 6)); err != nil {
 		e.t.Fatal(err)
@@ -390,13 +394,15 @@ func TestSimFind(t *testing.T) {
 	is(t, err, ErrNotEntitled)
 }
 
-func TestSimRestart(t *testing.T) {
+// Trap 5: a restart sends one kickstart after a look, and loads, unloads or removes nothing.
+// e.restart checks the latter in every other test, too.
+func TestTrap05SimRestart(t *testing.T) {
 	e := embed(t, launchdsim.Options{})
 	for label, more := range map[string]string{"once": atLoad, "always": keepAlive} {
 		target := e.load(label, sleeper, more)
 		old := e.pid(target)
 		from := e.seen()
-		r, err := e.Restart(t.Context(), target, RestartOptions{})
+		r, err := e.restart(t.Context(), target, RestartOptions{})
 		if err != nil || r.Outcome != OutcomeRestarted || r.Old != old || r.New == old || r.Method != MethodKickstart || len(r.Warnings) != 0 || r.Inside {
 			t.Fatalf("%+v, %v", r, err)
 		}
@@ -416,7 +422,7 @@ func TestSimRestartKinds(t *testing.T) {
 	ctx := t.Context()
 
 	idle := e.load("idle", sleeper, "")
-	r, err := e.Restart(ctx, idle, RestartOptions{})
+	r, err := e.restart(ctx, idle, RestartOptions{})
 	if err != nil || r.Outcome != OutcomeStarted || r.Old != 0 || !alive(r.New) {
 		t.Errorf("%+v, %v", r, err)
 	}
@@ -424,25 +430,25 @@ func TestSimRestartKinds(t *testing.T) {
 	if err := e.SetEnabled(ctx, idle, false); err != nil {
 		t.Fatal(err)
 	}
-	r, err = e.Restart(ctx, idle, RestartOptions{CheckEnabled: true})
+	r, err = e.restart(ctx, idle, RestartOptions{CheckEnabled: true})
 	if err != nil || r.Outcome != OutcomeRestarted || len(r.Warnings) != 1 {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if r, err := e.Stop(ctx, idle); err != nil || r.Outcome != OutcomeStopped {
 		t.Errorf("%+v, %v", r, err)
 	}
-	r, err = e.Restart(ctx, idle, RestartOptions{})
+	r, err = e.restart(ctx, idle, RestartOptions{})
 	is(t, err, ErrDisabled)
 	if r.Outcome != OutcomeDisabled {
 		t.Errorf("%+v", r)
 	}
 
-	r, err = e.Restart(ctx, e.target("none"), RestartOptions{})
+	r, err = e.restart(ctx, e.target("none"), RestartOptions{})
 	is(t, err, ErrNotLoaded)
 	if r.Outcome != OutcomeNotLoaded {
 		t.Errorf("%+v", r)
 	}
-	r, err = e.Restart(ctx, Target{GUI(os.Geteuid() + 1), "x"}, RestartOptions{})
+	r, err = e.restart(ctx, Target{GUI(os.Geteuid() + 1), "x"}, RestartOptions{})
 	is(t, err, ErrNoDomain)
 	if r.Outcome != OutcomeNoSession {
 		t.Errorf("%+v", r)
@@ -450,7 +456,7 @@ func TestSimRestartKinds(t *testing.T) {
 
 	// A process that does not heed SIGTERM is killed after the exit timeout.
 	stubborn, pid := e.stubborn("stubborn")
-	r, err = e.Restart(ctx, stubborn, RestartOptions{})
+	r, err = e.restart(ctx, stubborn, RestartOptions{})
 	if err != nil || r.Outcome != OutcomeRestarted || r.Old != pid || alive(pid) {
 		t.Errorf("%+v, %v", r, err)
 	}
@@ -460,7 +466,7 @@ func TestSimRestartKinds(t *testing.T) {
 
 	// A program that cannot run gets a process, which exits at once.
 	broken := e.load("broken", "exit 1", "")
-	if _, err := e.Restart(ctx, broken, RestartOptions{}); err != nil && !strings.Contains(err.Error(), "exited at once") {
+	if _, err := e.restart(ctx, broken, RestartOptions{}); err != nil && !strings.Contains(err.Error(), "exited at once") {
 		t.Error(err)
 	}
 }
@@ -468,7 +474,7 @@ func TestSimRestartKinds(t *testing.T) {
 func TestSimRestartDenied(t *testing.T) {
 	e := embed(t, launchdsim.Options{Deny: []uint64{702}})
 	target := e.load("job", sleeper, atLoad)
-	r, err := e.Restart(t.Context(), target, RestartOptions{})
+	r, err := e.restart(t.Context(), target, RestartOptions{})
 	is(t, err, ErrNotEntitled)
 	if r.Outcome != OutcomeFailed || r.New != 0 || !alive(r.Old) {
 		t.Errorf("%+v", r)
@@ -476,7 +482,7 @@ func TestSimRestartDenied(t *testing.T) {
 
 	e = embed(t, launchdsim.Options{Deny: []uint64{708, 811}}) // all questions but one
 	target = e.load("job", sleeper, atLoad)
-	r, err = e.Restart(t.Context(), target, RestartOptions{})
+	r, err = e.restart(t.Context(), target, RestartOptions{})
 	if err != nil || r.Outcome != OutcomeRestarted {
 		t.Errorf("%+v, %v", r, err)
 	}
@@ -494,7 +500,7 @@ func TestSimRestartTwice(t *testing.T) {
 	}
 	answers := make(chan answer)
 	begin := func() {
-		r, err := e.Restart(t.Context(), target, RestartOptions{})
+		r, err := e.restart(t.Context(), target, RestartOptions{})
 		answers <- answer{r, err}
 	}
 	go begin()
@@ -537,7 +543,7 @@ func TestSimRestartGivenUp(t *testing.T) {
 		e.state(from, "job", "SIGTERMed")
 		cancel()
 	}()
-	r, err := e.Restart(ctx, target, RestartOptions{})
+	r, err := e.restart(ctx, target, RestartOptions{})
 	is(t, err, context.Canceled)
 	if r.Outcome != OutcomeUnknown || r.Old != pid || r.New != 0 {
 		t.Errorf("%+v, %v", r, err)
@@ -613,44 +619,6 @@ func TestSimStartStop(t *testing.T) {
 	}
 }
 
-// insideVar makes this test binary a job that restarts itself: see TestMain.
-const insideVar = "HERMES_GW_TEST_INSIDE"
-
-// A job that restarts itself dies with its old process, and the restart happens.
-func TestSimRestartFromInside(t *testing.T) {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, how := range []string{"self", "child", "detached"} {
-		e := embed(t, launchdsim.Options{TimeScale: 0.1})
-		report := filepath.Join(e.dir, "report")
-		target := e.target("job")
-		from := e.seen()
-		path := e.write("job", "<string>"+self+"</string>", atLoad+"<key>EnvironmentVariables</key><dict><key>"+insideVar+"</key><string>"+
-			strings.Join([]string{how, e.address, target.String(), report}, " ")+"</string></dict>")
-		if err := e.Bootstrap(t.Context(), target.Domain, path); err != nil {
-			t.Fatal(err)
-		}
-		first, from := e.wait(from, "first process", func(ev launchdsim.Event) bool { return ev.Kind == "spawn" })
-		second, _ := e.wait(from, how+": second process", func(ev launchdsim.Event) bool { return ev.Kind == "spawn" })
-		if second.PID == first.PID || !alive(second.PID) {
-			t.Errorf("%s: %d -> %d", how, first.PID, second.PID)
-		}
-		text, err := os.ReadFile(report)
-		if want := fmt.Sprintf("sending %d true", first.PID); err != nil || string(text) != want {
-			t.Errorf("%s: report %q, %v; want %q", how, text, err, want)
-		}
-		if how == "detached" {
-			// It outlives the job, but does not wait for the end: the job may be waiting for
-			// it. So it has seen the new process only if that was the first thing it saw.
-			waitFile(t, report+".result",
-				fmt.Sprintf("requested %d 0 <nil>", first.PID),
-				fmt.Sprintf("requested %d %d <nil>", first.PID, second.PID))
-		}
-	}
-}
-
 // waitFile waits until a file has been put in place, by looking: there is no portable
 // event for it.
 func waitFile(t *testing.T, path string, want ...string) {
@@ -672,49 +640,14 @@ func waitFile(t *testing.T, path string, want ...string) {
 }
 
 func TestMain(m *testing.M) {
-	if how := os.Getenv(insideVar); how != "" {
-		inside(strings.Fields(how))
-		return
+	if role := os.Getenv(roleVar); role != "" {
+		os.Exit(play(strings.Fields(role)))
 	}
 	if len(os.Args) > 1 && os.Args[1] == workerArg {
 		reloadWorkerMain(os.Args[2:])
 		return
 	}
 	os.Exit(m.Run())
-}
-
-// inside is the job of TestSimRestartFromInside.
-func inside(args []string) {
-	how, address, name, report := args[0], args[1], args[2], args[3]
-	if _, err := os.Stat(report); err == nil {
-		// The second process: there is nothing more to do.
-		c := make(chan os.Signal, 1)
-		signal.Notify(c, syscall.SIGTERM)
-		<-c
-		return
-	}
-	if how != "self" {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), insideVar+"="+strings.Join([]string{"self", address, name, report}, " "))
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: how == "detached"}
-		if err := cmd.Start(); err != nil {
-			panic(err)
-		}
-		cmd.Wait()
-		return
-	}
-	target, err := ParseTarget(name)
-	if err != nil {
-		panic(err)
-	}
-	c, err := Open(context.Background(), Options{Address: address})
-	if err != nil {
-		panic(err)
-	}
-	r, err := c.Restart(context.Background(), target, RestartOptions{Sending: func(r RestartResult) {
-		write(report, fmt.Sprintf("sending %d %v", r.Old, r.Inside))
-	}})
-	write(report+".result", fmt.Sprintf("%s %d %d %v", r.Outcome, r.Old, r.New, err))
 }
 
 // write puts a whole file in place.

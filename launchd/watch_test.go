@@ -118,19 +118,17 @@ func TestWatchEnds(t *testing.T) {
 	}
 }
 
-// The life of a real job: loaded, killed, restarted by KeepAlive after its throttle,
-// unloaded.
-func TestSimWatch(t *testing.T) {
-	e := embed(t, launchdsim.Options{TimeScale: 0.02})
-	job := e.target("job")
+// watch watches a job until the test ends.
+func (e *embedded) watch(job Target) <-chan Event {
 	next := make(chan Event)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(e.t.Context())
 	ended := make(chan struct{})
+	client := e.open()
 	go func() {
 		defer close(ended)
-		for ev, err := range e.open().Watch(ctx, job) {
+		for ev, err := range client.Watch(ctx, job) {
 			if err != nil {
-				t.Error(err)
+				e.t.Error(err)
 			}
 			select {
 			case next <- ev:
@@ -138,20 +136,75 @@ func TestSimWatch(t *testing.T) {
 			}
 		}
 	}()
-	defer func() { cancel(); <-ended }()
-	expect := func(kind EventKind) Event {
-		t.Helper()
-		select {
-		case ev := <-next:
-			if ev.Kind != kind {
-				t.Fatalf("got %+v, want %s", ev, kind)
-			}
-			return ev
-		case <-time.After(patience):
-			t.Fatalf("no event, want %s", kind)
+	e.t.Cleanup(func() { cancel(); <-ended })
+	return next
+}
+
+func nextEvent(t *testing.T, next <-chan Event, kind EventKind) Event {
+	t.Helper()
+	select {
+	case ev := <-next:
+		if ev.Kind != kind {
+			t.Fatalf("got %+v, want %s", ev, kind)
 		}
-		return Event{}
+		return ev
+	case <-time.After(patience):
+		t.Fatalf("no event, want %s", kind)
 	}
+	return Event{}
+}
+
+// Each way a process ends, and a start that launchd holds back for as long as the throttle
+// says.
+func TestSimWatchThrottled(t *testing.T) {
+	e := embed(t, launchdsim.Options{})
+	go_, _ := e.fifo("go")
+	job := e.load("job", "read code < "+go_+"; exit $code", keepAlive+throttle30)
+	e.state(0, "job", "running")
+	next := e.watch(job)
+	nextEvent(t, next, EventLoaded)
+	old := nextEvent(t, next, EventSpawned)
+	for _, code := range []int{0, 75, -9} {
+		spawned, _ := e.wait(0, "spawn", func(ev launchdsim.Event) bool { return ev.Kind == "spawn" && ev.PID == old.PID })
+		want := Exit{Kind: ExitCode, Code: code}
+		if code < 0 {
+			want = Exit{Kind: ExitSignaled, Signal: 9}
+			if err := e.Kill(t.Context(), job, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			say(go_, fmt.Sprint(code))
+		}
+		if ev := nextEvent(t, next, EventExited); ev.PID != old.PID || ev.Exit.Kind != want.Kind || code >= 0 && ev.Exit.Code != code || ev.Exit.Signal != want.Signal {
+			t.Errorf("%+v, want %+v", ev, want)
+		}
+		held := nextEvent(t, next, EventThrottled)
+		since := time.Duration(monotonic() - spawned.Time) // from the spawn until now
+		if left := time.Until(held.Until); left < 28*time.Second-since || left > 31*time.Second-since {
+			t.Errorf("throttled for %v more, %v after the spawn", left, since)
+		}
+		pid, err := e.Kickstart(t.Context(), job, KickstartOptions{Unthrottle: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if old = nextEvent(t, next, EventSpawned); old.PID != pid {
+			t.Errorf("%+v, want %d", old, pid)
+		}
+	}
+	if err := e.Bootout(t.Context(), job); err != nil && !errors.Is(err, ErrStopping) {
+		t.Fatal(err)
+	}
+	nextEvent(t, next, EventExited)
+	nextEvent(t, next, EventUnloaded)
+}
+
+// The life of a real job: loaded, killed, restarted by KeepAlive after its throttle,
+// unloaded.
+func TestSimWatch(t *testing.T) {
+	e := embed(t, launchdsim.Options{TimeScale: 0.02})
+	job := e.target("job")
+	next := e.watch(job)
+	expect := func(kind EventKind) Event { t.Helper(); return nextEvent(t, next, kind) }
 	expect(EventUnloaded)
 	e.load("job", sleeper, keepAlive)
 	expect(EventLoaded)

@@ -80,7 +80,7 @@ func (e Errno) Is(target error) bool {
 	case fs.ErrExist:
 		return e == EEXIST
 	case fs.ErrPermission:
-		return e == EPERM || e == EACCES || e == NotEntitled || e == Protected || e == NotPlatformBinary
+		return e == EPERM || e == EACCES || e == NotEntitled || e == Protected || e == NotPlatformBinary || e == SandboxDenied
 	case errors.ErrUnsupported:
 		return e == ENOTSUP || e == NotImplemented || e == RequestRetired || e == ServiceUnsupported || e == DevelopmentOnly
 	}

@@ -69,7 +69,7 @@ func TestErrnoIs(t *testing.T) {
 	for target, numbers := range map[error][]Errno{
 		fs.ErrNotExist:        {2, 3, 112, 113},
 		fs.ErrExist:           {17},
-		fs.ErrPermission:      {1, 13, 144, 150, 154},
+		fs.ErrPermission:      {1, 13, 144, 150, 154, 159},
 		errors.ErrUnsupported: {45, 116, 126, 137, 142},
 	} {
 		is := map[Errno]bool{}

@@ -306,7 +306,7 @@ func TestNoServer(t *testing.T) {
 	}
 }
 
-// The uid of a bare label: --uid, else SUDO_UID for root only, else the caller's.
+// Trap 55: the uid of a bare label: --uid, else SUDO_UID for root only, else the caller's.
 func TestUID(t *testing.T) {
 	for _, test := range []struct {
 		euid int

@@ -9,7 +9,8 @@ import (
 )
 
 // Design rule 3: the command cannot start a process, because what that takes is not
-// linked in. Held against the list of packages and the symbols of the binary.
+// linked in. Held against the list of packages and the symbols of the binary. So there is no
+// fallback to launchctl where launchd refuses something (trap 62).
 func TestNoExec(t *testing.T) {
 	t.Parallel()
 	for _, system := range []string{"linux/amd64", "darwin/arm64"} {

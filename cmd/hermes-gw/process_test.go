@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,6 +37,8 @@ func becomeProgram() error {
 		os.Exit(reloadAs(os.Args[1], os.Args[2], os.Args[3], os.Args[4]))
 	case "probe":
 		os.Exit(probeAs(os.Args[1], os.Args[2], os.Args[3:]))
+	case "two steps":
+		os.Exit(twoSteps(os.Args[1], os.Args[2], os.Args[3]))
 	case "waiting": // as a process that merely is there
 		waitAbove()
 		if path := os.Getenv("HERMES_GW_TEST_STARTED"); path != "" {
@@ -63,6 +66,19 @@ func becomeProgram() error {
 		return fmt.Errorf("%s=%s", launch, how)
 	}
 	return syscall.Exec(os.Args[1], os.Args[1:], os.Environ())
+}
+
+// twoSteps is what this command is there to replace: bootout, then bootstrap, again while
+// the job's process still ends.
+func twoSteps(target, domain, plist string) int {
+	code := run(context.Background(), systemEnv(), []string{"ctl", "bootout", target}, os.Stdout, os.Stderr)
+	for range 1000 {
+		if code = run(context.Background(), systemEnv(), []string{"ctl", "bootstrap", domain, plist}, io.Discard, io.Discard); code == 0 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return code
 }
 
 func TestMain(m *testing.M) {
@@ -123,6 +139,7 @@ type sim struct {
 	domain string
 	trace  *stream[event]
 	starts *stream[int] // pids of the jobs' processes, once they are set up
+	history
 }
 
 // stream collects what comes through a pipe.
@@ -244,6 +261,7 @@ func newSimWith(t *testing.T, flags []string, slow bool, labels ...string) *sim 
 	if n := len(labels); n > 0 {
 		s.starts.await(t, "the last job", n-1, func(int) bool { return true })
 	}
+	t.Cleanup(s.keptLoaded)
 	return s
 }
 
@@ -286,7 +304,10 @@ func processOn(t *testing.T, socket string, args ...string) *process {
 	return p
 }
 
-func (s *sim) command(args ...string) *process { return processOn(s.t, s.socket, args...) }
+func (s *sim) command(args ...string) *process {
+	s.ran(args)
+	return processOn(s.t, s.socket, args...)
+}
 
 // launched has the test binary become the command.
 func (p *process) launched(how string) *process {
@@ -408,7 +429,20 @@ func TestProcessSeveral(t *testing.T) {
 	if longest := results[0].Phases["request"]; sum < 2.5*longest {
 		t.Errorf("the requests took %v ms together, the first %v ms: not at the same time?", sum, longest)
 	}
-	oneLine(t, p.stderr.String())
+	// Trap 34: that they had to be killed is said.
+	var errors []string
+	killed := 0
+	for line := range strings.Lines(p.stderr.String()) {
+		if strings.Contains(line, "warning: ") && strings.Contains(line, "was killed by SIGKILL") && strings.Contains(line, "exit timeout (1s)") {
+			killed++
+		} else {
+			errors = append(errors, line)
+		}
+	}
+	oneLine(t, strings.Join(errors, ""))
+	if killed != len(labels) {
+		t.Errorf("%d warnings of a kill:\n%s", killed, &p.stderr)
+	}
 	for _, l := range labels {
 		if pid := s.running(l); pid == old[l] {
 			t.Errorf("%s still runs as %d", l, pid)
@@ -472,7 +506,7 @@ func TestProcessStopStart(t *testing.T) {
 	}
 }
 
-// Nobody reads stdout, or there is none at all.
+// Trap 1, a closed terminal: nobody reads stdout, or there is none at all.
 func TestProcessStdoutClosed(t *testing.T) {
 	t.Parallel()
 	s := newSim(t, false, jobLabel)
@@ -499,7 +533,7 @@ func TestProcessStdoutClosed(t *testing.T) {
 	}
 }
 
-// A signal while launchd waits for the old process: the command ends with the signal's
+// Trap 1: a signal while launchd waits for the old process: the command ends with the signal's
 // code and says what it knows, and launchd goes on.
 func TestProcessInterrupted(t *testing.T) {
 	t.Parallel()
@@ -523,7 +557,7 @@ func TestProcessInterrupted(t *testing.T) {
 	}
 }
 
-// A terminal that goes away does not end a restart that is under way.
+// Trap 1: a terminal that goes away does not end a restart that is under way.
 func TestProcessHangup(t *testing.T) {
 	t.Parallel()
 	s := newSim(t, true, jobLabel)
@@ -594,7 +628,7 @@ func TestProcessIgnoredSignal(t *testing.T) {
 	}
 }
 
-// A job that restarts itself: the report is written before the request that ends the
+// Trap 6: a job that restarts itself: the report is written before the request that ends the
 // command, and the job is back.
 func TestProcessInside(t *testing.T) {
 	t.Parallel()
@@ -631,7 +665,7 @@ func TestProcessInside(t *testing.T) {
 	}
 }
 
-// Killed right after sending: the founding bug's moment.
+// Traps 1 and 2: killed right after sending, the founding bug's moment.
 func TestProcessKilled(t *testing.T) {
 	t.Parallel()
 	s := newSim(t, true, jobLabel)
@@ -643,6 +677,9 @@ func TestProcessKilled(t *testing.T) {
 		t.Errorf("exit %d", code)
 	}
 	s.isBack(jobLabel, old)
+	if kicks, spawns := s.count(jobLabel); kicks != 1 || spawns != 2 { // with the one at the load
+		t.Errorf("%d requests, %d spawns", kicks, spawns)
+	}
 }
 
 // Through libxpc, where the tests run on a darwinhost whose launchd may be chosen.

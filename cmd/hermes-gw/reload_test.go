@@ -16,6 +16,7 @@ import (
 // reloading is a run of reload in the test's own process: its home is the test's folder, and
 // the worker is the built command.
 func (s *sim) reloading() *call {
+	s.ran([]string{"reload"})
 	c := newCall(s.socket)
 	c.env.euid = os.Geteuid()
 	c.env.home = func(int) (string, error) { return s.dir, nil }

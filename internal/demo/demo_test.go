@@ -135,7 +135,7 @@ func (s *stage) finished() bool { return strings.Contains(s.stdout.String(), "al
 
 func TestDemo(t *testing.T) {
 	s := prepare(t, demoProgram)
-	s.cmd.Dir = "hermes" // any folder of the module will do
+	s.cmd.Dir = "watch" // any folder of the module will do
 	s.start().until("embedded launchd runs")
 	// The search for what is left must be able to find something.
 	if found := s.processes(); len(found) < 2 {

@@ -25,11 +25,11 @@ type job struct {
 	skip     bool      // unthrottle: the next spawn skips the minimum runtime
 	demanded bool      // it was started explicitly once
 
-	crashes  int         // unsuccessful ends in a row
-	pended   spawnReason // a start that the domain's on-demand-only mode holds back
-	penalty  bool        // in the penalty box: not started until unthrottled
-	interval *time.Timer // StartInterval
-	pin      codeIdentity
+	crashes  int           // unsuccessful ends in a row
+	pended   spawnReason   // a start that the domain's on-demand-only mode holds back
+	penalty  bool          // in the penalty box: not started until unthrottled
+	interval *time.Timer   // StartInterval
+	pin      *codeIdentity // of the program when the job was loaded, see Options.PinCode
 
 	stopWhenSpawned bool // a stop came while there was no pid yet
 	removing        bool // booted out; it goes when its process has gone

@@ -169,7 +169,7 @@ func (j *job) properties() (words []string) {
 		{"penalty box", j.penalty},
 		{"launch only once", j.def.once},
 		{"inferred program", j.def.inferred},
-		{"has spawn constraint", j.pin != codeIdentity{}},
+		{"has spawn constraint", j.pin != nil},
 		{"exponential throttling", j.def.backOff},
 	} {
 		if property.set {

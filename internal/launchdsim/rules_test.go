@@ -234,26 +234,27 @@ func TestPinnedCode(t *testing.T) {
 	f := newFixture(t, Options{PinCode: true})
 	c := f.dial()
 	program := filepath.Join(f.dir, "program")
-	install := func() {
+	install := func(version string) {
 		next := program + ".new"
-		if err := os.WriteFile(next, []byte("#!/bin/sh\nsleep 1000\n"), 0o700); err != nil {
+		if err := os.WriteFile(next, []byte("#!/bin/sh\n# "+version+"\nsleep 1000\n"), 0o700); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Rename(next, program); err != nil {
 			t.Fatal(err)
 		}
 	}
-	install()
+	install("1")
 	path := f.write("a", `<key>Program</key><string>`+program+`</string>`)
 	c.load(path)
 	c.kick("a", nil)
-	keep := program + ".keep" // so that the new file cannot get the old one's inode
-	if err := os.Link(program, keep); err != nil {
-		t.Fatal(err)
-	}
-	install()
-	from := f.seen()
+	install("1") // another file, the same program
 	pid := c.kick("a", dict{"kill": true, "unthrottle": true})
+	if text := c.print(708, gui(dict{"name": "a"})); !strings.Contains(text, "\n\tstate = running\n") || !strings.Contains(text, fmt.Sprintf("\n\tpid = %d\n", pid)) {
+		t.Errorf("after a copy took the program's place:\n%s", text)
+	}
+	install("2")
+	from := f.seen()
+	pid = c.kick("a", dict{"kill": true, "unthrottle": true})
 	exit, _ := f.wait(from, "exit", func(e Event) bool { return e.Kind == "exit" && e.PID == pid })
 	if *exit.Status != 9 {
 		t.Errorf("the replaced program ended with %#x, want SIGKILL", *exit.Status)

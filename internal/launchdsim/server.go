@@ -56,8 +56,8 @@ type Options struct {
 	// during login and with a locked screen.
 	OnDemandOnly bool
 
-	// PinCode makes a job whose program file was replaced since it was loaded die by
-	// SIGKILL at every spawn, as a launch constraint does.
+	// PinCode makes a job whose program has other contents than when it was loaded die by
+	// SIGKILL at every spawn, as a launch constraint does (see codeIdentity).
 	PinCode bool
 
 	// AlreadyLoaded is the answer for a label that is loaded: 37 (the default) or 17.

@@ -191,7 +191,7 @@ func (j *job) command() command {
 	}
 	sort.Strings(c.env)
 	if j.violates() {
-		j.logf("Error", "CODESIGNING code 4, Launch Constraint Violation: %s was replaced since it was loaded", j.def.program)
+		j.logf("Error", "CODESIGNING code 4, Launch Constraint Violation: %s is not what it was when the job was loaded", j.def.program)
 		return killedAtOnce
 	}
 	if j.d.key.kind == domainSystem && j.s.uid == 0 {

@@ -61,8 +61,10 @@ func SpawnWindowDenied(d time.Duration) Option {
 	return func(o *settings) { o.SpawnWindow, o.SpawnWindowDenies = d, true }
 }
 
-// PinCode kills a job at every spawn, by SIGKILL, whose program file was replaced
-// since the job was loaded, as a launch constraint does. Loading it anew ends that.
+// PinCode kills a job at every spawn, by SIGKILL, whose program has other contents than
+// when the job was loaded, as a launch constraint does on macOS with programs that have an
+// ad-hoc signature, Go's for instance. Loading it anew ends that. Unlike macOS it treats
+// scripts, and programs with a developer's signature, the same.
 func PinCode() Option {
 	return func(o *settings) { o.PinCode = true }
 }

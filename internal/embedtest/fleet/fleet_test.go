@@ -311,7 +311,7 @@ func TestKilled(t *testing.T) {
 		f.Behave("work", Standin{NoLock: true})
 		f.Manual("work", Orphan)
 		fmt.Println("folder", filepath.Dir(f.Dir))
-		fmt.Println("process", janitor)
+		fmt.Println("process", janitor.Process.Pid)
 		for _, p := range f.Processes("work") {
 			fmt.Println("process", p.PID)
 		}

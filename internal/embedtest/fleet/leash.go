@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/hermes-gw/hermes-gw/internal/embedtest/standin"
 	"github.com/hermes-gw/hermes-gw/internal/proc"
@@ -59,62 +60,76 @@ func listen(path string) (*leash, error) {
 			if err != nil {
 				return
 			}
-			go h.serve(c)
+			// One hello after the other: a parent is known before its child, which connects
+			// later.
+			if p, lines := h.meet(c); p != nil {
+				go h.follow(p, lines)
+			} else {
+				c.Close()
+			}
 		}
 	}()
 	return h, nil
 }
 
-// serve reads one stand-in's events. The first is its hello.
-func (h *leash) serve(c net.Conn) {
-	defer c.Close()
+// meet reads a stand-in's hello, which comes with the connection. nil: it has ended already,
+// or the test has.
+func (h *leash) meet(c net.Conn) (*Process, *bufio.Reader) {
+	c.SetReadDeadline(time.Now().Add(patience))
 	lines := bufio.NewReader(c)
-	var p *Process
+	e, err := next(lines)
+	if err != nil {
+		return nil, nil
+	}
+	c.SetReadDeadline(time.Time{})
+	p := &Process{
+		PID: e.PID, Parent: e.Parent, Role: e.Role, Home: e.Home, Argv: e.Argv, Tag: e.Tag,
+		conn: c, gone: make(chan struct{}), events: []standin.Event{e},
+	}
+	p.held, _ = proc.Open(e.PID)
+	h.mu.Lock()
+	closed := h.closed
+	if !closed {
+		h.procs = append(h.procs, p)
+	}
+	h.mu.Unlock()
+	if closed {
+		return nil, nil
+	}
+	h.tell()
+	return p, lines
+}
+
+// follow reads what a stand-in does, until it ends.
+func (h *leash) follow(p *Process, lines *bufio.Reader) {
 	for {
-		line, err := lines.ReadBytes('\n')
+		e, err := next(lines)
 		if err != nil {
 			break
-		}
-		var e standin.Event
-		if json.Unmarshal(line, &e) != nil {
-			break
-		}
-		if p == nil {
-			p = &Process{
-				PID: e.PID, Parent: e.Parent, Role: e.Role, Home: e.Home, Argv: e.Argv, Tag: e.Tag,
-				conn: c, gone: make(chan struct{}),
-			}
-			p.held, _ = proc.Open(e.PID)
-			if !h.add(p) {
-				return
-			}
 		}
 		p.mu.Lock()
 		p.events = append(p.events, e)
 		p.mu.Unlock()
 		h.tell()
 	}
-	if p != nil {
-		if p.held != nil {
-			// Files are closed a moment before the process has ended.
-			p.held.Wait(context.Background())
-		}
-		close(p.gone)
-		h.tell()
-		if p.held != nil {
-			p.held.Close()
-		}
+	p.conn.Close()
+	if p.held != nil {
+		// Files are closed a moment before the process has ended.
+		p.held.Wait(context.Background())
+	}
+	close(p.gone)
+	h.tell()
+	if p.held != nil {
+		p.held.Close()
 	}
 }
 
-// add reports false when it is over: the process loses its connection.
-func (h *leash) add(p *Process) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !h.closed {
-		h.procs = append(h.procs, p)
+func next(lines *bufio.Reader) (e standin.Event, err error) {
+	line, err := lines.ReadBytes('\n')
+	if err != nil {
+		return e, err
 	}
-	return !h.closed
+	return e, json.Unmarshal(line, &e)
 }
 
 func (h *leash) tell() {

@@ -114,6 +114,9 @@ func (f *Fleet) Start(profile string, s Shape) *Process {
 		cmd.Wait()
 		status <- cmd.ProcessState.Sys().(syscall.WaitStatus)
 	}()
+	if s.Parent == OfInit {
+		status <- <-status // it is an orphan only now
+	}
 	ctx, cancel := f.soon()
 	defer cancel()
 	var p *Process

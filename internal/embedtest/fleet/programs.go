@@ -26,26 +26,17 @@ var shared = sync.OnceValues(func() (t top, err error) {
 	if t.dir, err = filepath.EvalSymlinks(t.dir); err != nil {
 		return t, err
 	}
-	r, w, err := os.Pipe()
-	if err != nil {
+	janitor = exec.Command("/bin/sh", "-c", `cat; rm -rf "$0"`, t.dir)
+	janitor.Env = []string{"PATH=/usr/bin:/bin"}
+	janitor.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if _, err := janitor.StdinPipe(); err != nil {
 		return t, err
 	}
-	defer r.Close()
-	cmd := exec.Command("/bin/sh", "-c", `cat; rm -rf "$0"`, t.dir)
-	cmd.Stdin = r
-	cmd.Env = []string{"PATH=/usr/bin:/bin"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
-		return t, err
-	}
-	keep, janitor = w, cmd.Process.Pid
-	return t, nil
+	return t, janitor.Start()
 })
 
-var (
-	keep    *os.File // the end of the pipe that this process holds until it ends
-	janitor int      // the shell
-)
+// janitor is the shell. It has the pipe, so it must not be let go before the process ends.
+var janitor *exec.Cmd
 
 // program builds a program of this module once.
 func program(name, folder string) func() (string, error) {

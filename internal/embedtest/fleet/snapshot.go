@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,7 +20,7 @@ import (
 type Snapshot struct {
 	f     *Fleet
 	files map[string]file // by path
-	notes map[string]int  // length of each home's log of its stand-ins
+	notes map[string]int  // length of each home's log of its stand-ins, before the files were read
 }
 
 // file is one of them.
@@ -59,7 +60,7 @@ func (f *Fleet) files() (map[string]file, error) {
 			one := file{mode: info.Mode(), modTime: info.ModTime()}
 			switch {
 			case info.Mode().IsRegular():
-				one.data, err = os.ReadFile(path)
+				one, err = readFile(path)
 			case info.Mode()&fs.ModeSymlink != 0:
 				var to string
 				to, err = os.Readlink(path)
@@ -75,6 +76,22 @@ func (f *Fleet) files() (map[string]file, error) {
 		}
 	}
 	return files, nil
+}
+
+// readFile reads a file that may be replaced meanwhile: time and content are of one.
+func readFile(path string) (one file, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return one, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return one, err
+	}
+	one.mode, one.modTime = info.Mode(), info.ModTime()
+	one.data, err = io.ReadAll(f)
+	return one, err
 }
 
 // gone makes nothing of a file that a gateway took away meanwhile.
@@ -104,11 +121,15 @@ func (s Snapshot) changes() (problems []string) {
 	s.f.must(err)
 	noted := map[string][]standin.Event{}
 	for _, g := range s.f.gateways {
-		for _, e := range s.f.log(g.Profile)[s.notes[g.Profile]:] {
-			if e.Kind == standin.Write || e.Kind == standin.Remove {
-				path := filepath.Join(g.Home, e.Path)
-				noted[path] = append(noted[path], e)
+		for i, e := range s.f.log(g.Profile) {
+			if e.Kind != standin.Write && e.Kind != standin.Remove {
+				continue
 			}
+			path := filepath.Join(g.Home, e.Path)
+			if i < s.notes[g.Profile] {
+				noted[path] = nil // but the last one may not have been carried out yet
+			}
+			noted[path] = append(noted[path], e)
 		}
 	}
 	say := func(path, format string, args ...any) {

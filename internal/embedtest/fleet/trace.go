@@ -3,6 +3,9 @@ package fleet
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
 
 	"github.com/hermes-gw/hermes-gw/launchd"
 	"github.com/hermes-gw/hermes-gw/launchd/launchdtest"
@@ -31,7 +34,7 @@ func (f *Fleet) Loaded() launchdtest.Mark { return f.loaded }
 func (f *Fleet) Trace(m launchdtest.Mark) []launchdtest.Event {
 	f.t.Helper()
 	f.sync()
-	return slices.DeleteFunc(f.world.Trace(m), func(e launchdtest.Event) bool { return e.Label == syncLabel })
+	return slices.DeleteFunc(f.world.Trace(m), func(e launchdtest.Event) bool { return strings.HasPrefix(e.Label, syncLabel) })
 }
 
 // Wait waits for an event of launchd's since m.
@@ -44,8 +47,11 @@ func (f *Fleet) Wait(m launchdtest.Mark, want func(launchdtest.Event) bool) laun
 	return e
 }
 
-// syncLabel is a job that nobody has.
-const syncLabel = "fleet.sync"
+// syncLabel begins the labels of jobs that nobody has. Each is asked for once: a question
+// may become several requests, whose answers come late.
+const syncLabel = "fleet.sync."
+
+var syncs atomic.Int64
 
 // sync waits until the trace has come this far: it comes through a pipe where launchd is a
 // process of its own.
@@ -57,8 +63,9 @@ func (f *Fleet) sync() {
 	mark := f.world.Mark()
 	ctx, cancel := f.soon()
 	defer cancel()
-	f.Client.Job(ctx, launchd.Target{Domain: launchd.User(f.UID), Label: syncLabel}) // an error, which is an answer
-	f.Wait(mark, launchdtest.Is(launchdtest.Reply, syncLabel))
+	label := syncLabel + strconv.FormatInt(syncs.Add(1), 10)
+	f.Client.Job(ctx, launchd.Target{Domain: launchd.User(f.UID), Label: label}) // an error, which is an answer
+	f.Wait(mark, launchdtest.Is(launchdtest.Reply, label))
 }
 
 // Requests are the requests that came since m, without those of the fleet itself.

@@ -43,7 +43,7 @@ const (
 	EnvLeash = "STANDIN_LEASH"
 	// EnvSit makes the program do nothing but be there, whatever its arguments.
 	EnvSit = "STANDIN_SIT"
-	// EnvTag is a word that the process says in its hello.
+	// EnvTag is a word that the process says in its hello. Its children say it with a + behind.
 	EnvTag = "STANDIN_TAG"
 )
 
@@ -67,6 +67,11 @@ type Behaviour struct {
 	StormNap  time.Duration `json:"storm_nap,omitempty"`  // sleeps at boot after more than 5 starts in 120 s
 	Stderr    []string      `json:"stderr,omitempty"`     // lines written at boot
 	Exit      *Exit         `json:"exit,omitempty"`       // ends by itself
+
+	// Hasty has it look at gateway.lock once, at once. Otherwise it waits for a lock that is held
+	// until BootDelay and 2 s are over: Python takes that long to come to it, so that a
+	// predecessor that is about to end is met by no real gateway.
+	Hasty bool `json:"hasty,omitempty"`
 
 	NoLock     bool `json:"no_lock,omitempty"`     // takes no gateway.lock
 	NoPID      bool `json:"no_pid,omitempty"`      // writes no gateway.pid
@@ -221,6 +226,9 @@ func ReadLog(home string) (events []Event, err error) {
 		return nil, err
 	}
 	for line := range bytes.Lines(data) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			break // being written: a write over the end of a page is seen in two steps
+		}
 		var e Event
 		if err := json.Unmarshal(line, &e); err != nil {
 			return nil, err

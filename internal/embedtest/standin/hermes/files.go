@@ -105,20 +105,34 @@ func (g *gateway) recordStart() time.Duration {
 	return g.StormNap
 }
 
-// claim takes the lock and the pid file. With the lock, a pid file that is there is a
-// dead gateway's.
+// pythonBoot is the least that a gateway of Hermes takes from its start to the lock.
+const pythonBoot = 2 * time.Second
+
+// takeLock takes gateway.lock. It waits as long as a real boot would take.
+func (g *gateway) takeLock() (c cause, err error) {
+	if g.lock, err = os.OpenFile(filepath.Join(g.home, standin.FileLock), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return c, err
+	}
+	err = syscall.Flock(int(g.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == syscall.EWOULDBLOCK && !g.Hasty {
+		taken := make(chan error, 1)
+		go func() { taken <- syscall.Flock(int(g.lock.Fd()), syscall.LOCK_EX) }()
+		c, err = g.waitOr(time.Until(booted.Add(g.BootDelay+pythonBoot)), taken, err)
+	}
+	if err != nil {
+		err = fmt.Errorf("already running: another gateway holds %s: %w", standin.FileLock, err)
+	}
+	return c, err
+}
+
+// claim writes the lock's text and the pid file. With the lock, a pid file that is there is
+// a dead gateway's.
 func (g *gateway) claim() error {
 	data, err := json.Marshal(g.record)
 	if err != nil {
 		return err
 	}
-	if !g.NoLock {
-		if g.lock, err = os.OpenFile(filepath.Join(g.home, standin.FileLock), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
-			return err
-		}
-		if err := syscall.Flock(int(g.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-			return fmt.Errorf("already running: another gateway holds %s: %w", standin.FileLock, err)
-		}
+	if g.lock != nil {
 		if err := g.fill(standin.FileLock, g.lock, data); err != nil {
 			return err
 		}

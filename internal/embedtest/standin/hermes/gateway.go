@@ -77,6 +77,16 @@ func (g *gateway) run() int {
 	if c := g.wait(g.recordStart() + g.BootDelay); c != (cause{}) {
 		return g.diesBy(c)
 	}
+	if !g.NoLock {
+		c, err := g.takeLock()
+		if c != (cause{}) {
+			return g.diesBy(c)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "hermes gateway:", err)
+			return standin.ExitSignalled
+		}
+	}
 	if err := g.claim(); err != nil {
 		fmt.Fprintln(os.Stderr, "hermes gateway:", err)
 		return standin.ExitSignalled
@@ -111,6 +121,12 @@ const forever = 24 * time.Hour
 
 // wait waits so long, or for a cause to end.
 func (g *gateway) wait(d time.Duration) cause {
+	c, _ := g.waitOr(d, nil, nil)
+	return c
+}
+
+// waitOr is wait that gives what comes from a channel, or late if nothing does in time.
+func (g *gateway) waitOr(d time.Duration, result <-chan error, late error) (cause, error) {
 	over := time.After(d)
 	for {
 		select {
@@ -120,13 +136,15 @@ func (g *gateway) wait(d time.Duration) cause {
 			if s == syscall.SIGTERM && g.IgnoreTERM {
 				continue
 			}
-			return cause{signal: s.(syscall.Signal)}
+			return cause{signal: s.(syscall.Signal)}, nil
 		case <-g.ending:
-			return cause{exit: true}
+			return cause{exit: true}, nil
 		case <-g.gone:
-			return cause{gone: true}
+			return cause{gone: true}, nil
+		case err := <-result:
+			return cause{}, err
 		case <-over:
-			return cause{}
+			return cause{}, late
 		}
 	}
 }

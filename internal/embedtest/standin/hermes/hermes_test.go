@@ -242,6 +242,7 @@ func TestIgnoresTERM(t *testing.T) {
 func TestSecondGateway(t *testing.T) {
 	f, home := alone(t)
 	first := f.Manual("work", fleet.Plain)
+	f.Behave("work", fleet.Standin{Hasty: true})
 	second := f.Manual("work", fleet.Python("work"))
 	if got := code(f.Ended(second)); got != 1 {
 		t.Errorf("the second ended with %d", got)
@@ -261,6 +262,18 @@ func TestSecondGateway(t *testing.T) {
 	f.Behave("work", fleet.Standin{NoLock: true, NoPID: true})
 	if fourth := f.Manual("work", fleet.Plain); !fourth.Alive() {
 		t.Error("ended without a lock to take")
+	}
+}
+
+// One that is about to end is met by no gateway that boots as slowly as a real one.
+func TestSuccessor(t *testing.T) {
+	f, _ := alone(t)
+	f.Behave("work", fleet.Standin{Teardown: 100 * time.Millisecond})
+	first := f.Manual("work", fleet.Plain)
+	first.Signal(syscall.SIGTERM)
+	signalled(f, first, syscall.SIGTERM)
+	if second := f.Manual("work", fleet.Plain); !second.Alive() {
+		t.Error("it met the first one's lock")
 	}
 }
 
@@ -444,7 +457,7 @@ func TestOrphan(t *testing.T) {
 	}
 	orphan := left[0]
 	orphan.Signal(syscall.SIGTERM) // ignored
-	f.Behave("work", fleet.Standin{Listen: port})
+	f.Behave("work", fleet.Standin{Listen: port, Hasty: true})
 	if got := code(f.Ended(f.Manual("work", fleet.Plain))); got != 1 {
 		t.Errorf("with a held lock: %d", got)
 	}

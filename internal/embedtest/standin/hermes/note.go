@@ -50,7 +50,11 @@ func newNotes(role, home string) (*notes, standin.Behaviour) {
 			os.Exit(exitLost)
 		}()
 	}
-	n.note(standin.Event{Kind: standin.Hello, Parent: os.Getppid(), Argv: os.Args, Tag: os.Getenv(standin.EnvTag)})
+	tag := os.Getenv(standin.EnvTag)
+	if tag != "" {
+		os.Setenv(standin.EnvTag, tag+"+") // for its children: the test's, too, but not this one
+	}
+	n.note(standin.Event{Kind: standin.Hello, Parent: os.Getppid(), Argv: os.Args, Tag: tag})
 	return n, b
 }
 

@@ -36,6 +36,7 @@ func run(args []string, stdout io.Writer) error {
 		deny   = flags.String("deny", "", "answer these `ROUTINES` (comma-separated numbers) with 144")
 		scale  = flags.Float64("time-scale", 1, "multiply every timer by `F`")
 		noGUI  = flags.Bool("no-gui", false, "leave the gui domain out, as for a user without a graphical session")
+		pin    = flags.Bool("pin-code", false, "kill a job's process at every spawn once its program is another one than when the job was loaded, as a launch constraint does")
 		load   []string
 	)
 	flags.Func("load", "load this property list into gui/UID (may be repeated)", func(path string) error {
@@ -46,12 +47,12 @@ func run(args []string, stdout io.Writer) error {
 		return err
 	}
 	if *socket == "" || flags.NArg() > 0 {
-		return fmt.Errorf("usage: launchdsim --socket PATH [--load PLIST]... [--log FILE] [--trace FILE] [--deny ROUTINE,...] [--time-scale F] [--no-gui]")
+		return fmt.Errorf("usage: launchdsim --socket PATH [--load PLIST]... [--log FILE] [--trace FILE] [--deny ROUTINE,...] [--time-scale F] [--no-gui] [--pin-code]")
 	}
 	if !(*scale > 0 && *scale <= 1000) {
 		return fmt.Errorf("--time-scale %v: give a number above 0 and at most 1000", *scale)
 	}
-	options := launchdsim.Options{NoGUI: *noGUI, TimeScale: *scale}
+	options := launchdsim.Options{NoGUI: *noGUI, TimeScale: *scale, PinCode: *pin}
 	for _, word := range strings.FieldsFunc(*deny, func(r rune) bool { return r == ',' }) {
 		n, err := strconv.ParseUint(word, 10, 64)
 		if err != nil {
