@@ -29,6 +29,9 @@ func (v verb) helpPage() string {
 	if v.text != "" {
 		fmt.Fprintf(&b, "\n%s\n", v.text)
 	}
+	if v.table != nil {
+		b.WriteString(v.table())
+	}
 	b.WriteString("\nFlags:\n")
 	v.flagSet(&options{}).VisitAll(func(f *pflag.Flag) { writeFlag(&b, f) })
 	writeExitCodes(&b)
