@@ -79,12 +79,11 @@ func serveLaunchd(socket, trace string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(trace, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
+	var r recorder
+	if err := r.serve(trace); err != nil {
 		return err
 	}
-	defer f.Close()
-	server := launchdsim.New(launchdsim.Options{Trace: f, TimeScale: timeScale})
+	server := launchdsim.New(launchdsim.Options{OnEvent: r.note, TimeScale: timeScale})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	fmt.Println("ready")

@@ -86,29 +86,24 @@ func (w *world) probe(ctx context.Context) error {
 	return err
 }
 
-// lists are one request in several ways.
-func (w *world) lists() (group, error) {
-	f, err := w.newFloor(routineList)
+// requests are one request in several ways.
+func (w *world) requests(name, what, call string, routine uint64, ask func(context.Context) error) (group, error) {
+	f, err := w.newFloor(routine)
 	return group{
-		name: "Request/list", reference: "xpc", burst: requestBurst,
-		what: "one job is listed (routine 815) by a client that is connected",
+		name: name, reference: "floor", burst: requestBurst, what: what,
 		methods: []method{
-			{"xpc", "Client.ListOwnJob of this module", timed(w.list)},
+			{"xpc", call + " of this module", timed(ask)},
 			{"floor", w.floorWhat(), timed(func(context.Context) error { return f.exchange() })},
 		},
 	}, err
 }
 
+func (w *world) lists() (group, error) {
+	return w.requests("Request/list", "one job is listed (routine 815) by a client that is connected", "Client.ListOwnJob", routineList, w.list)
+}
+
 func (w *world) probes() (group, error) {
-	f, err := w.newFloor(routinePrintService)
-	return group{
-		name: "Request/print-probe", reference: "xpc", burst: requestBurst,
-		what: "is the job loaded? (routine 708 without memory)",
-		methods: []method{
-			{"xpc", "Client.Find of this module", timed(w.probe)},
-			{"floor", w.floorWhat(), timed(func(context.Context) error { return f.exchange() })},
-		},
-	}, err
+	return w.requests("Request/print-probe", "is the job loaded? (routine 708 without memory)", "Client.Find", routinePrintService, w.probe)
 }
 
 func (w *world) floorWhat() string {

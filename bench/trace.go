@@ -1,50 +1,94 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"io"
-	"os"
+	"net"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/internal/launchdsim"
 )
 
-// trace is what the embedded launchd writes down. It is read between runs, so that reading
-// it costs nothing while something is measured.
+// recorder keeps what the embedded launchd does in memory, and gives it out when it is asked:
+// between runs, so that nothing is written or read while something is measured.
+type recorder struct {
+	mu     sync.Mutex
+	events []launchdsim.Event
+}
+
+// mostEvents bounds what is kept of what nobody asks for.
+const mostEvents = 10_000
+
+func (r *recorder) note(e launchdsim.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.events) >= mostEvents {
+		r.events = slices.Delete(r.events, 0, mostEvents/2)
+	}
+	r.events = append(r.events, e)
+}
+
+func (r *recorder) take() []launchdsim.Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	events := r.events
+	r.events = nil
+	return events
+}
+
+// serve answers each byte with the events since the last one, as one JSON array.
+func (r *recorder) serve(path string) error {
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return err
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				var ask [1]byte
+				for out := json.NewEncoder(c); ; {
+					if _, err := c.Read(ask[:]); err != nil || out.Encode(r.take()) != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	return nil
+}
+
+// trace is the other end of a recorder.
 type trace struct {
-	f    *os.File
-	rest []byte // of a line that is not whole yet
+	c  net.Conn
+	in *json.Decoder
 }
 
 func openTrace(path string) (*trace, error) {
-	f, err := os.Open(path)
-	return &trace{f: f}, err
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	return &trace{c, json.NewDecoder(c)}, nil
 }
 
 // read returns the events since the last read.
 func (t *trace) read() (events []launchdsim.Event, err error) {
-	more, err := io.ReadAll(t.f)
-	if err != nil {
+	if _, err := t.c.Write([]byte{'\n'}); err != nil {
 		return nil, err
 	}
-	t.rest = append(t.rest, more...)
-	for {
-		line, after, whole := bytes.Cut(t.rest, []byte("\n"))
-		if !whole {
-			return events, nil
-		}
-		var e launchdsim.Event
-		if err := json.Unmarshal(line, &e); err != nil {
-			return nil, err
-		}
-		events, t.rest = append(events, e), after
-	}
+	err = t.in.Decode(&events)
+	return events, err
 }
 
-// untilAnswered reads until every request of what was read has its reply, which is written
-// down a little after its peer has it.
+// untilAnswered reads until every request of what was read has its reply, which is noted a
+// little after its peer has it.
 func (t *trace) untilAnswered(ctx context.Context) (events []launchdsim.Event, err error) {
 	deadline := time.Now().Add(time.Second)
 	for {

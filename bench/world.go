@@ -250,7 +250,7 @@ func (w *world) close(ctx context.Context) error {
 		}
 	}
 	if w.trace != nil {
-		w.trace.f.Close()
+		w.trace.c.Close()
 	}
 	if w.dir != "" {
 		errs = append(errs, os.RemoveAll(w.dir))
