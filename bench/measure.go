@@ -16,7 +16,7 @@ const (
 	ready     metric = "ready"           // from the call until the job's new process says that it runs
 	absent    metric = "without process" // from the exit of the old process to the spawn of the new one
 	launchds  metric = "launchd"         // what launchd takes to stop, to reap and to spawn
-	clients   metric = "client"          // total without that
+	clients   metric = "client"          // total without that; to the spawn, where that comes later
 	request   metric = "kickstart"       // from the request to its answer: launchd's side of it where there is a trace
 	firstByte metric = "first byte"      // from the fork to the first byte at the server
 	clientCPU metric = "client CPU"      // of this process, or of the programs that were run

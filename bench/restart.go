@@ -36,7 +36,7 @@ func (w *world) restart(ctx context.Context, how func(context.Context) (cpu time
 	old := w.now.pid
 	exited, stop := w.watch(ctx, old)
 	defer stop()
-	start := time.Now()
+	began, start := monotonic(), time.Now()
 	cpu, err := how(ctx)
 	took := time.Since(start)
 	if err != nil {
@@ -60,7 +60,9 @@ func (w *world) restart(ctx context.Context, how func(context.Context) (cpu time
 	if !ok {
 		return nil, fmt.Errorf("the embedded launchd does not tell of the restart of process %d", old)
 	}
-	s[absent], s[launchds], s[clients] = parts.absent, parts.launchd, max(0, s[total]-parts.launchd)
+	s[absent], s[launchds] = parts.absent, parts.launchd
+	// A program can be done before launchd is.
+	s[clients] = max(s[total], float64(parts.spawned-began)) - parts.launchd
 	return s, nil
 }
 

@@ -40,7 +40,7 @@ func (r *report) svg(out io.Writer) error {
 		launchctl = "launchctl: a stand-in"
 	}
 	text(svgMargin, y+34, "start", "", strings.Join([]string{e.Date, "commit " + e.Commit, e.System, e.CPU, launchctl}, " · "))
-	text(svgMargin, y+51, "start", "", "tick: one run · box: 95 % interval of the median · thick line: median · logarithmic axes")
+	text(svgMargin, y+51, "start", "", fmt.Sprintf("tick: one run (of more than %d, so many) · box: 95 %% interval of the median · thick line: median · logarithmic axes", mostTicks))
 	y += 64
 	for _, g := range r.groups {
 		main := total
@@ -88,10 +88,13 @@ func (r *report) draw(body *strings.Builder, g group, m metric, y float64, text 
 	for i, l := range lines {
 		middle := y + float64(i*svgRow) + svgRow/2 - 4
 		text(svgLeft-10, middle+4, "end", "", l.Method)
-		for _, v := range l.values {
+		ticks := thinned(l.values)
+		fmt.Fprintf(body, `<g stroke="black" stroke-opacity="0.25">`+"\n")
+		for _, v := range ticks {
 			x := scale.x(v)
-			fmt.Fprintf(body, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="black" stroke-opacity="0.25"/>`+"\n", x, middle-6, x, middle+6)
+			fmt.Fprintf(body, `<path d="M%.1f %.1fv12"/>`+"\n", x, middle-6)
 		}
+		fmt.Fprintln(body, "</g>")
 		from, to := scale.x(l.Interval.Low), scale.x(l.Interval.High)
 		fmt.Fprintf(body, `<rect x="%.1f" y="%.1f" width="%.1f" height="20" fill="none" stroke="black" stroke-width="1.2"/>`+"\n", from, middle-10, max(to-from, 1))
 		x := scale.x(l.Median)
@@ -99,6 +102,23 @@ func (r *report) draw(body *strings.Builder, g group, m metric, y float64, text 
 		text(svgWidth-svgMargin, middle+4, "end", ` font-weight="bold"`, amount(l.Median, l.Unit))
 	}
 	return bottom + svgAxis
+}
+
+// mostTicks is how many runs of one method are drawn.
+const mostTicks = 250
+
+// thinned leaves out values of many, evenly over their order, and neither the least nor the
+// largest.
+func thinned(values []float64) []float64 {
+	if len(values) <= mostTicks {
+		return values
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	kept := make([]float64, mostTicks)
+	for i := range kept {
+		kept[i] = sorted[i*(len(sorted)-1)/(mostTicks-1)]
+	}
+	return kept
 }
 
 // logScale maps values to a logarithmic axis.

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/hermes-gw/hermes-gw/internal/launchdsim"
 )
 
@@ -113,6 +115,15 @@ func (t *trace) untilAnswered(ctx context.Context) (events []launchdsim.Event, e
 	}
 }
 
+// monotonic reads the clock that events are on.
+func monotonic() int64 {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) != nil {
+		return 0
+	}
+	return t.Nano()
+}
+
 const routineKickstart = 702 // launchd-protocol.md section 1
 
 // split is what a restart was made of, as launchd saw it.
@@ -120,6 +131,7 @@ type split struct {
 	kickstart float64 // from the request to its answer
 	absent    float64 // from the reaping of the old process to the spawn of the new one
 	launchd   float64 // from the signal to the reaping, and from the decision to spawn to the spawn
+	spawned   int64   // when the new process was, on the clock of monotonic
 }
 
 // splitOf reads the events of one restart of label from the process old to new. ok is false if
@@ -149,6 +161,7 @@ func splitOf(events []launchdsim.Event, label string, old, new int) (s split, ha
 	if signal == 0 || exit < signal || spawning < exit || spawn < spawning {
 		return s, hasKickstart, false
 	}
+	s.spawned = spawn
 	s.absent = float64(spawn - exit)
 	s.launchd = float64(exit - signal + spawn - spawning)
 	return s, hasKickstart, true

@@ -255,7 +255,11 @@ func (r request) show(stdout io.Writer, reply dict) (err error) {
 			if n, _ := row["pid"].(int64); n > 0 {
 				pid = strconv.FormatInt(n, 10)
 			}
-			status, _ = row["status"].(int64)
+			if raw, _ := row["status"].(int64); raw&0x7f != 0 { // as wait(2) gives it
+				status = -(raw & 0x7f)
+			} else {
+				status = raw >> 8
+			}
 			b.WriteString(pid + "\t" + strconv.FormatInt(status, 10) + "\t" + label + "\n")
 		}
 	}
