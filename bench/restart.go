@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hermes-gw/hermes-gw/internal/launchdsim"
 	"github.com/hermes-gw/hermes-gw/internal/proc"
 	"github.com/hermes-gw/hermes-gw/launchd"
 )
@@ -49,21 +50,40 @@ func (w *world) restart(ctx context.Context, how func(context.Context) (cpu time
 	if w.trace == nil {
 		return s, w.seen(ctx, s, exited)
 	}
-	events, err := w.trace.untilAnswered(ctx)
+	parts, kickstarted, err := w.told(ctx, old)
 	if err != nil {
 		return nil, err
 	}
-	parts, kickstarted, ok := splitOf(events, w.job.Target.Label, old, w.now.pid)
 	if kickstarted {
 		s[request] = parts.kickstart
-	}
-	if !ok {
-		return nil, fmt.Errorf("the embedded launchd does not tell of the restart of process %d", old)
 	}
 	s[absent], s[launchds] = parts.absent, parts.launchd
 	// A program can be done before launchd is.
 	s[clients] = max(s[total], float64(parts.spawned-began)) - parts.launchd
 	return s, nil
+}
+
+// told is what the embedded launchd tells of the restart of process old, which it may do a
+// little after the new process has said that it runs.
+func (w *world) told(ctx context.Context, old int) (parts split, kickstarted bool, err error) {
+	var events []launchdsim.Event
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		more, err := w.trace.untilAnswered(ctx)
+		if err != nil {
+			return split{}, false, err
+		}
+		events = append(events, more...)
+		parts, kickstarted, whole := splitOf(events, w.job.Target.Label, old, w.now.pid)
+		switch {
+		case whole:
+			return parts, kickstarted, nil
+		case ctx.Err() != nil:
+			return split{}, false, context.Cause(ctx)
+		case time.Now().After(deadline):
+			return split{}, false, fmt.Errorf("the embedded launchd does not tell of the restart of process %d", old)
+		}
+		time.Sleep(200 * time.Microsecond)
+	}
 }
 
 // rest waits until the job has run for longer than its throttle.
