@@ -96,8 +96,9 @@ type options struct {
 	against string
 }
 
-// usualPairs is how many pairs are measured: most of a minute with the embedded launchd.
-const usualPairs = 100
+// usualPairs is how many pairs are measured: about a minute with the embedded launchd, so that
+// a disturbance of some seconds does not decide the figures.
+const usualPairs = 200
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)

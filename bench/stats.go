@@ -74,10 +74,19 @@ func bootstrap(stretches [][]float64) interval {
 	low, high := quantile(medians, 0.025), quantile(medians, 0.975)
 	if n > 1 {
 		middle := median(slices.Concat(stretches...))
-		wider := math.Sqrt(float64(n) / float64(n-1))
-		low, high = min(low, middle-(middle-low)*wider), max(high, middle+(high-middle)*wider)
+		wider := math.Sqrt(float64(n)/float64(n-1)) * student(n-1)
+		low, high = middle-(middle-low)*wider, middle+(high-middle)*wider
+		all := slices.Concat(stretches...)
+		low, high = max(low, slices.Min(all)), min(high, slices.Max(all))
 	}
 	return interval{low, high}
+}
+
+// student is by how much Student's 97.5 % quantile is above the normal one, the begin of its
+// series (Abramowitz and Stegun 26.7.5).
+func student(freedom int) float64 {
+	const normal = 1.96
+	return 1 + (normal*normal+1)/(4*float64(freedom))
 }
 
 // summary is what is told of one row.
