@@ -15,7 +15,7 @@ type environment struct {
 	System    string `json:"system"`
 	CPU       string `json:"cpu"`
 	Cores     int    `json:"cores"`
-	Load      string `json:"load"` // of the machine, at the begin
+	Load      string `json:"load"` // of the machine: above the number of cores, others slow the run down
 	Go        string `json:"go"`
 	Arch      string `json:"arch"`
 	Launchd   string `json:"launchd"`

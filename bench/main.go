@@ -200,6 +200,7 @@ func measureIn(ctx context.Context, o options, bin string, e environment, stderr
 	if err != nil {
 		return nil, err
 	}
+	e.Load += ", in the end " + loadAverage()
 	r = newReport(e, o.pairs+o.pairs%2, groups, results)
 	r.Took = time.Since(start).Seconds()
 	return r, nil
