@@ -243,7 +243,7 @@ func TestTrap74ClockSteps(t *testing.T) {
 			if one.args[0] == "--graceful=10s" || one.args[0] == "--graceful=600ms" {
 				f.Reached("work", "draining", old)
 			} else {
-				f.Wait(m, asks(kickstart, f.Gateway("work").Label))
+				f.Wait(m, about(kickstart, f.Gateway("work").Label))
 			}
 			c.set(one.step)
 			select {

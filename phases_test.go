@@ -42,7 +42,7 @@ func TestTrap76Phases(t *testing.T) {
 	m := f.Mark()
 	p := inJSON(t, f, "restart", "-p", "work", "--wait", "ready").shows(t, 0, "restarted")
 	ph := phases(p)
-	request := f.Wait(m, asks(kickstart, label))
+	request := f.Wait(m, about(kickstart, label))
 	exit := f.Wait(m, launchdtest.Is(launchdtest.Exit, label))
 	spawn := f.Wait(m, launchdtest.Is(launchdtest.Spawn, label))
 	gateway := f.Running("work", p.pid(t, "old_gateway_pid"))

@@ -81,7 +81,7 @@ func TestTrap75Stopped(t *testing.T) {
 	const limit = 500 * time.Millisecond
 	m, old := f.Mark(), f.JobPID("work")
 	u := start(t, f.Prepare("restart", "-p", "work", "--timeout", limit.String(), "--json"))
-	f.Wait(m, asks(kickstart, f.Gateway("work").Label))
+	f.Wait(m, about(kickstart, f.Gateway("work").Label))
 	u.signal(syscall.SIGSTOP)
 	began := time.Now()
 	f.Running("work", old)
