@@ -319,9 +319,17 @@ func (h *Hermes) ask(ctx context.Context, g *Gateway) {
 		return
 	}
 	g.Runtime = h.runtime(ctx, g)
-	if g.Process.IsZero() { // nothing else decides
+	if h.mayProbe(g) {
 		g.Locked, _ = lockHeld(h.in, g.Home)
 	}
+}
+
+// mayProbe reports whether nothing but the lock tells if a gateway is there, and none is likely to
+// boot just now: that one would find the lock held, and exit.
+func (h *Hermes) mayProbe(g *Gateway) bool {
+	known := g.Loaded() || g.Plist != ""
+	booting := g.Unknown || g.Job.PID > 0 && g.Age() < young
+	return known && g.Process.IsZero() && !booting
 }
 
 // served marks the profiles that have no job of their own and that another gateway serves: by what
