@@ -108,20 +108,23 @@ func (x *change) resume(ctx context.Context) (pid int, err error) {
 	if err := x.exited(ctx); err != nil {
 		return 0, err
 	}
+	var last error // what the answers so far come to
 	for wait := (backoff{}); ; {
 		pid, err := x.c.Kickstart(ctx, x.t, KickstartOptions{Unthrottle: true})
 		switch {
 		case err == nil && x.replaced(pid):
 			return pid, nil
-		case err != nil && !errors.Is(err, ErrStopping):
+		case err == nil && pid == 0:
+			last = errors.New("launchd names no process of it")
+		case err == nil: // it has not reaped the old process yet
+			last = fmt.Errorf("launchd still names process %d", pid)
+		case errors.Is(err, ErrStopping): // it is at it itself
+			last = err
+		case last == nil || ctx.Err() == nil:
 			return 0, err
 		}
-		// launchd has not reaped the old process yet, or is at it itself.
 		if ended := wait.sleep(ctx); ended != nil {
-			if err == nil {
-				err = fmt.Errorf("launchd still names process %d", pid)
-			}
-			return 0, fmt.Errorf("%s %s: the job was not started again in time: %w (%w)", x.op, x.t, err, ended)
+			return 0, fmt.Errorf("%s %s: the job was not started in time: %w (%w)", x.op, x.t, last, ended)
 		}
 	}
 }
