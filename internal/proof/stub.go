@@ -5,7 +5,6 @@ import (
 	"time"
 )
 
-func proveMutations(ctx context.Context, r *report, match string)             {}
 func proveFuzz(ctx context.Context, r *report, d time.Duration, match string) {}
 func proveDarwin(ctx context.Context, r *report, s size)                      {}
 func proveChaos(ctx context.Context, r *report, s size)                       {}
