@@ -70,6 +70,9 @@ func (r *restart) drain(ctx context.Context) (gone, over bool, err error) {
 	case err != nil:
 		return false, true, renamed("restart", err)
 	case j.PID != r.old.PID:
+		if !r.gone(r.old) {
+			r.old.Start = 0 // whose that process is, is not known: its exit is nothing to wait for
+		}
 		return true, false, nil
 	}
 	limit := r.o.Graceful.For

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -124,7 +122,7 @@ func (r *rig) once(kill func(*exec.Cmd) (killpoint.Result, error)) bool {
 	}
 	r.count(result)
 	r.k.check(r, result)
-	r.intact(r.StateDir)
+	intactIn(r.trial, r.StateDir)
 	for i := failures; i < len(r.failures); i++ {
 		r.failures[i] = fmt.Sprintf("killed at %v: %s", result.Next, r.failures[i])
 		if i == failures {
@@ -167,7 +165,7 @@ func (r *rig) count(result killpoint.Result) {
 // turns are given to a request that is on its way.
 func (r *rig) answered(result killpoint.Result) {
 	sent := result.Sent()
-	if n := len(sent); n > 0 && !sent[n-1].Returned {
+	if n := len(sent); n > 0 && !sent[n-1].Returned || result.Calls == nil {
 		for range 50 {
 			r.Mark()
 		}
@@ -206,6 +204,9 @@ func (r *rig) asked() map[uint64]int {
 
 // signalled reports whether the run had sent a signal.
 func signalled(result killpoint.Result) bool {
+	if result.Calls == nil {
+		return true // it is not known
+	}
 	return slices.ContainsFunc(result.Calls, func(c killpoint.Call) bool {
 		return (c.Name == "pidfd_send_signal" || c.Name == "kill") && (!c.Returned || c.Return == 0)
 	})
@@ -271,21 +272,6 @@ func (r *rig) next(g fleet.Gateway) {
 	r.AllRunning()
 }
 
-// intact fails if a file in a folder is there by its own name and not whole. What was being
-// written has another name.
-func (r *rig) intact(dir string) {
-	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".json") || strings.HasPrefix(d.Name(), ".") {
-			return nil
-		}
-		b, err := os.ReadFile(path)
-		if err == nil && !json.Valid(b) {
-			r.Errorf("%s is not whole: %q", filepath.Base(path), b)
-		}
-		return nil
-	})
-}
-
 // parts are files that somebody was writing.
 func (r *rig) parts() (list []string) {
 	filepath.WalkDir(r.StateDir, func(path string, d fs.DirEntry, err error) error {
@@ -304,29 +290,50 @@ type size struct {
 	seed   uint64
 }
 
+// means are how runs are counted and killed.
+type means struct {
+	// count runs a command to its end. calls is how many it made, first the one that sent the
+	// first request of a routine.
+	count func(ctx context.Context, cmd *exec.Cmd, routines []uint64) (result killpoint.Result, calls, first int, err error)
+	kill  func(ctx context.Context, cmd *exec.Cmd, n int) (killpoint.Result, error)
+	// after kills it after a time; nil leaves that out.
+	after func(ctx context.Context, cmd *exec.Cmd, d time.Duration) (killpoint.Result, error)
+	of    string // what is counted
+}
+
+// systemCalls are ptrace's means.
+var systemCalls = means{
+	count: func(ctx context.Context, cmd *exec.Cmd, routines []uint64) (result killpoint.Result, calls, first int, err error) {
+		result.Trace, err = killpoint.Count(ctx, cmd)
+		if sent := result.Sent(routines...); len(sent) > 0 {
+			first = sent[0].Number
+		}
+		return result, len(result.Calls), first, err
+	},
+	kill: killpoint.Kill, after: killpoint.KillAfter, of: "system calls",
+}
+
 // run does a row: every call, or a sample of them, and random moments.
-func (k killed) run(ctx context.Context, s size) row {
+func (k killed) run(ctx context.Context, s size, by means) row {
 	began := time.Now()
 	w := row{what: k.what}
 	var r *rig
 	hit, of, random, tries := 0, 0, 0, 0
 	t := attempt(ctx, k.what, func(t *trial) {
 		r = newRig(t, k)
-		var trace killpoint.Trace
 		var took time.Duration
-		r.once(func(cmd *exec.Cmd) (killpoint.Result, error) {
+		first := 0
+		r.once(func(cmd *exec.Cmd) (result killpoint.Result, err error) {
 			began := time.Now()
-			var err error
-			trace, err = killpoint.Count(ctx, cmd)
+			result, of, first, err = by.count(ctx, cmd, k.first)
 			took = time.Since(began)
-			return killpoint.Result{Trace: trace}, err
+			if err == nil && (!result.Status.Exited() || result.Status.ExitStatus() != 0 || first == 0) {
+				err = fmt.Errorf("a run that nobody kills ends with status %#x, and its first request is call %d", int(result.Status), first)
+			}
+			return result, err
 		})
-		of = len(trace.Calls)
-		if !trace.Status.Exited() || trace.Status.ExitStatus() != 0 || len(trace.Sent(k.first...)) == 0 {
-			r.Fatalf("a run that nobody kills ends with %v, and sent %v", trace.Status, trace.Sent())
-		}
 		at := func(n int) bool {
-			killed := r.once(func(cmd *exec.Cmd) (killpoint.Result, error) { return killpoint.Kill(ctx, cmd, n) })
+			killed := r.once(func(cmd *exec.Cmd) (killpoint.Result, error) { return by.kill(ctx, cmd, n) })
 			if killed {
 				hit++
 			}
@@ -342,28 +349,28 @@ func (k killed) run(ctx context.Context, s size) row {
 			of = n - 3
 		} else {
 			deadline := time.Now().Add(s.budget * 2 / 3)
-			for _, n := range append(around(trace, k.first), rand.New(rand.NewPCG(s.seed, 1)).Perm(of)...) {
+			for _, n := range append(around(first, of), rand.New(rand.NewPCG(s.seed, 1)).Perm(of)...) {
 				if time.Now().After(deadline) && hit >= 8 || ctx.Err() != nil {
 					break
 				}
 				at(n + 1)
 			}
-			for n := trace.Sent(k.first...)[0].Number; r.during+r.after == 0 && n < of; n++ {
+			for n := first; r.during+r.after == 0 && n < of; n++ {
 				at(n)
 			}
 		}
 		moments := rand.New(rand.NewPCG(s.seed, 2))
 		deadline := time.Now().Add(s.budget / 3)
-		for ; random < 100 && tries < 1000 && (s.long || time.Now().Before(deadline)) && len(r.failures) < 20 && ctx.Err() == nil; tries++ {
+		for ; by.after != nil && random < 100 && tries < 1000 && (s.long || time.Now().Before(deadline)) && len(r.failures) < 20 && ctx.Err() == nil; tries++ {
 			after := time.Duration(moments.Int64N(int64(took * 5 / 4)))
-			if r.once(func(cmd *exec.Cmd) (killpoint.Result, error) { return killpoint.KillAfter(ctx, cmd, after) }) {
+			if r.once(func(cmd *exec.Cmd) (killpoint.Result, error) { return by.after(ctx, cmd, after) }) {
 				random++
 			}
 		}
 		if r.before == 0 || r.during+r.after == 0 {
 			r.Errorf("the kills were all on one side of the first request: %d before, %d during, %d after", r.before, r.during, r.after)
 		}
-		if s.long && random < 100 && !r.Failed() {
+		if s.long && by.after != nil && random < 100 && !r.Failed() {
 			r.Errorf("only %d of %d random kills hit", random, tries)
 		}
 		if k.loses {
@@ -371,15 +378,18 @@ func (k killed) run(ctx context.Context, s size) row {
 		}
 		// A run that nobody kills removes what killed ones were writing.
 		r.once(func(cmd *exec.Cmd) (killpoint.Result, error) {
-			trace, err := killpoint.Count(ctx, cmd)
-			return killpoint.Result{Trace: trace}, err
+			result, _, _, err := by.count(ctx, cmd, k.first)
+			return result, err
 		})
 		if parts := r.parts(); len(parts) > 0 {
 			r.Errorf("files that killed runs were writing are left after a whole one: %v", parts)
 		}
 	})
 	w.of(t)
-	w.tried = fmt.Sprintf("%d of %d calls, %d random moments (seed %d)", hit, of, random, s.seed)
+	w.tried = fmt.Sprintf("%d of %d %s", hit, of, by.of)
+	if by.after != nil {
+		w.tried += fmt.Sprintf(", %d random moments (seed %d)", random, s.seed)
+	}
 	if r != nil {
 		w.tried += fmt.Sprintf("; %d before, %d during, %d after the first request", r.before, r.during, r.after)
 		w.figure = fmt.Sprintf("%d lost", r.lost)
@@ -405,10 +415,9 @@ func (k killed) run(ctx context.Context, s size) row {
 	return w
 }
 
-// around are indexes of calls around the first one that sends one of the routines, and of
+// around are indexes of calls around the one that sends the first request, and of
 // one well before and one well after it.
-func around(trace killpoint.Trace, routines []uint64) (list []int) {
-	n, all := trace.Sent(routines...)[0].Number, len(trace.Calls)
+func around(n, all int) (list []int) {
 	list = append(list, n/2, (n+all)/2)
 	for k := max(0, n-2); k < min(all, n+2); k++ {
 		list = append(list, k)

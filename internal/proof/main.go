@@ -33,6 +33,12 @@ func main() {
 	if len(os.Args) == 5 && os.Args[1] == roleTwoSteps {
 		os.Exit(twoSteps(os.Args[2], os.Args[3], os.Args[4]))
 	}
+	if len(os.Args) == 5 && os.Args[1] == roleSoak {
+		os.Exit(soakMain(os.Args[2], os.Args[3], os.Args[4]))
+	}
+	if len(os.Args) > 2 && os.Args[1] == roleFullDisk {
+		os.Exit(fullDisk(os.Args[2:]))
+	}
 	if len(os.Args) > 1 && os.Args[1] == roleInit {
 		os.Exit(first(os.Args[2:]))
 	}
@@ -41,7 +47,7 @@ func main() {
 
 func run() int {
 	runtime.LockOSThread() // the namespace ends with the thread that made it
-	s := size{budget: 7 * time.Second}
+	s := size{budget: 5 * time.Second}
 	var fuzz time.Duration
 	var mutate, verbose bool
 	var only, match string
@@ -86,7 +92,7 @@ func run() int {
 			case "kill":
 				proveKills(ctx, r, s, match)
 			case "darwin":
-				proveDarwin(ctx, r, s)
+				proveDarwin(ctx, r, s, match)
 			case "chaos":
 				proveChaos(ctx, r, s)
 			case "soak":
@@ -105,21 +111,23 @@ func run() int {
 	return 0
 }
 
-// proveKills does the rows of kills, two at a time.
+// proveKills does the rows of kills.
 func proveKills(ctx context.Context, r *report, s size, match string) {
-	cases := kills()
-	rows := make([]row, len(cases))
+	inTurn(r, kills(), match, func(k killed) row { return k.run(ctx, s, systemCalls) })
+}
+
+// inTurn does the rows, two at a time.
+func inTurn(r *report, cases []killed, match string, do func(killed) row) {
 	var running sync.WaitGroup
 	turns := make(chan struct{}, 2)
-	for i, k := range cases {
+	for _, k := range cases {
 		if !strings.Contains(k.what, match) {
 			continue
 		}
 		turns <- struct{}{}
 		running.Go(func() {
 			defer func() { <-turns }()
-			rows[i] = k.run(ctx, s)
-			r.add(rows[i])
+			r.add(do(k))
 		})
 	}
 	running.Wait()

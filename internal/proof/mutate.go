@@ -87,7 +87,7 @@ func control(ctx context.Context, dir string) row {
 	slices.Sort(packages)
 	packages = slices.Compact(packages)
 	w := row{what: "mutation: control", tried: "the tests of " + strings.Join(packages, ", ") + " without a fault", figure: "pass"}
-	if text, err := goTest(ctx, dir, "", packages); err != nil {
+	if text, err := goTest(ctx, dir, "", nil, packages); err != nil {
 		w.failed = append(w.failed, fmt.Sprintf("%v\n%s", err, tail(text)))
 	}
 	w.took = time.Since(began)
@@ -122,34 +122,58 @@ func (m mutation) prove(ctx context.Context, dir string) (w row) {
 		w.failed = append(w.failed, fmt.Sprintf("the fault does not compile: %s", tail(text)))
 		return w
 	}
-	output, err := goTest(ctx, dir, m.run, m.packages)
-	var names []string
-	for _, found := range failedTest.FindAllStringSubmatch(string(output), -1) {
-		names = append(names, found[1])
-	}
-	switch exit, _ := errors.AsType[*exec.ExitError](err); {
-	case err == nil:
-		w.failed = append(w.failed, fmt.Sprintf("no test of %s catches it", strings.Join(m.packages, ", ")))
-	case exit == nil:
-		w.failed = append(w.failed, err.Error())
-	case len(names) == 0 && bytes.Contains(output, []byte("panic: ")):
-		w.figure = "caught by a panic"
-	case len(names) == 0:
-		w.failed = append(w.failed, fmt.Sprintf("the tests failed without naming one:\n%s", tail(output)))
-	default:
-		w.figure = "caught by " + strings.Join(names[:min(len(names), 3)], ", ")
-		if more := len(names) - 3; more > 0 {
-			w.figure += fmt.Sprintf(" and %d more", more)
+	var flaky []string
+	for range 3 {
+		output, err := goTest(ctx, dir, m.run, flaky, m.packages)
+		names := failedTests(output)
+		switch exit, _ := errors.AsType[*exec.ExitError](err); {
+		case err == nil:
+			w.failed = append(w.failed, fmt.Sprintf("no test of %s catches it", strings.Join(m.packages, ", ")))
+			return w
+		case exit == nil || ctx.Err() != nil:
+			w.failed = append(w.failed, err.Error())
+			return w
+		case len(names) == 0 && bytes.Contains(output, []byte("panic: ")):
+			w.figure = "caught by a panic"
+			return w
+		case len(names) == 0:
+			w.failed = append(w.failed, fmt.Sprintf("the tests failed without naming one:\n%s", tail(output)))
+			return w
 		}
+		// Those that fail again have caught it. What fails only now and then has not.
+		again, err := goTest(ctx, dir, only(names), nil, m.packages)
+		if sure := failedTests(again); err != nil && len(sure) > 0 {
+			w.figure = "caught by " + strings.Join(sure, ", ")
+			return w
+		}
+		flaky = append(flaky, names...)
 	}
+	w.failed = append(w.failed, fmt.Sprintf("only tests caught it that fail now and then: %v", flaky))
 	return w
 }
 
+// failedTests are the tests that failed, without their parts.
+func failedTests(output []byte) (names []string) {
+	for _, found := range failedTest.FindAllStringSubmatch(string(output), -1) {
+		name, _, _ := strings.Cut(found[1], "/")
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// only is the pattern for these tests.
+func only(names []string) string { return "^(" + strings.Join(names, "|") + ")$" }
+
 // goTest runs tests until one of them fails.
-func goTest(ctx context.Context, dir, run string, packages []string) ([]byte, error) {
+func goTest(ctx context.Context, dir, run string, skip, packages []string) ([]byte, error) {
 	args := []string{"test", "-count=1", "-failfast", "-timeout", "4m"}
 	if run != "" {
 		args = append(args, "-run", run)
+	}
+	if len(skip) > 0 {
+		args = append(args, "-skip", only(skip))
 	}
 	cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
 	cmd.Dir = dir
