@@ -70,6 +70,9 @@ func (d *diagnosis) gateway(g *Gateway) {
 	if g.Problem != nil {
 		d.add(g, "plist-unreadable", "", remedyOf(g.Problem), "It cannot be looked at as a whole: %v.", g.Problem)
 	}
+	if g.Unknown {
+		return
+	}
 	if !g.Loaded() {
 		d.unloaded(g)
 		return

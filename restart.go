@@ -146,6 +146,8 @@ func (r *run) check(i *item) {
 		// Whatever else is wrong with it: it is somebody else's.
 		i.outcome, i.refusal = launchd.OutcomeForeign, &ForeignError{i.Target, i.Foreign, r.h.in.Root}
 	case i.refusal != nil:
+	case i.Unknown:
+		i.refuse(outcomeOf(i.Problem), i.Problem)
 	case len(i.Domains) > 1:
 		i.refuse(launchd.OutcomeAmbiguousDomain, ambiguous(i))
 	case !i.Loaded() && i.Job.Disabled != nil && *i.Job.Disabled:
@@ -153,8 +155,6 @@ func (r *run) check(i *item) {
 	case !i.Loaded():
 		err := &launchd.Error{Op: "restart", Target: i.Target.String(), Code: xpc.NoSuchService}
 		i.refuse(launchd.OutcomeNotLoaded, &NotLoadedError{Target: i.Target, Plist: i.Plist, ServedBy: i.ServedBy, Err: err})
-	case i.Problem != nil && i.Job.Target.Label == "":
-		i.refuse(outcomeOf(i.Problem), i.Problem)
 	}
 	i.inside = i.Loaded() && r.h.client.Inside(i.job)
 }
@@ -167,15 +167,17 @@ func ambiguous(i *item) error {
 	return e
 }
 
-// all carries the restarts out: a job that the caller runs in comes last, after the sweep.
+// all carries the restarts out: a job that the caller runs in comes last, after the sweep. Where
+// the caller's ancestors are not known it may be any of them, and all come last.
 func (r *run) all(ctx context.Context) {
 	var work sync.WaitGroup
-	last := -1
+	var last []int
 	for n, i := range r.items {
 		switch {
 		case i.refusal != nil && !r.bootstraps(i):
+			r.h.log.Debug("not restarted", "job", i.name(), "outcome", i.outcome, "reason", i.refusal)
 		case i.inside:
-			last = n
+			last = append(last, n)
 		default:
 			work.Go(func() { r.one(ctx, i, r.results[n], nil) })
 		}
@@ -184,24 +186,53 @@ func (r *run) all(ctx context.Context) {
 	if r.o.Select.All {
 		r.sweepUp(ctx)
 	}
-	if last >= 0 {
-		r.one(ctx, r.items[last], r.results[last], func() {
-			if r.o.Sending != nil {
-				report := r.report()
-				report.Total = time.Since(r.start)
-				r.o.Sending(report)
-			}
-		})
+	var told sync.Once
+	for _, n := range last {
+		r.one(ctx, r.items[n], r.results[n], func() { told.Do(func() { r.tell(last) }) })
 	}
+}
+
+// tell passes the report on before the request that may end the caller.
+func (r *run) tell(last []int) {
+	if r.o.Sending == nil {
+		return
+	}
+	report := r.report()
+	for _, n := range last {
+		if one := &report.Results[n]; one.Outcome == "" {
+			one.Outcome = launchd.OutcomeRequested
+		}
+	}
+	report.Total = time.Since(r.start)
+	r.o.Sending(report)
 }
 
 // report is what is known so far.
 func (r *run) report() Report {
-	report := Report{Sweep: r.swept, Warnings: r.warnings}
+	report := Report{Sweep: r.swept, Excluded: r.excluded(), Warnings: r.warnings}
 	for _, one := range r.results {
 		report.Results = append(report.Results, *one)
 	}
 	return report
+}
+
+// excluded are the jobs of other installations, and those of nobody known, as far as they are not
+// reported as foreign.
+func (r *run) excluded() (list []Excluded) {
+	if r.fleet == nil {
+		return nil
+	}
+	for _, g := range r.fleet.Others {
+		if g.bearsOurs() {
+			continue
+		}
+		reason := "it is not known which installation it belongs to"
+		if g.Foreign != "" {
+			reason = "it belongs to another installation, " + g.Foreign
+		}
+		list = append(list, Excluded{g.Target, reason})
+	}
+	return list
 }
 
 func (r *run) changing() {
@@ -268,6 +299,9 @@ func cautions(i *item) (list []string) {
 	warn := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	if i.Foreign != "" {
 		warn("It belongs to another installation of Hermes, %s.", i.Foreign)
+	}
+	if i.Stopped {
+		warn("Its gateway's process %d is stopped (SIGSTOP), so launchd kills it when its exit timeout is over.", i.Process.PID)
 	}
 	if i.plist != nil && slices.Contains(i.plist.ProgramArguments, "--replace") {
 		warn("Its arguments have --replace: each start stops any other gateway of the same home, which can go on for ever (NousResearch/hermes-agent#79048).")
