@@ -24,7 +24,7 @@ func (r *restart) bySignal(ctx context.Context, refusal error) error {
 	switch {
 	case err != nil:
 		return renamed("restart", err)
-	case r.replaced(j.PID) && !j.State.Stopping() && r.old.PID > 0:
+	case r.replaced(ctx, j.PID) && !j.State.Stopping() && r.old.PID > 0:
 		return r.arrived(ctx, j.PID, MethodObserved, OutcomeAlreadyRestarting)
 	case r.old.PID == 0 && j.PID > 0:
 		return r.arrived(ctx, j.PID, MethodObserved, OutcomeStarted)
@@ -100,7 +100,7 @@ func (r *restart) revived(ctx context.Context, refusal error) error {
 	for wait := (backoff{}); ; {
 		j, err := r.c.look(waiting, r.t)
 		switch {
-		case err == nil && r.replaced(j.PID):
+		case err == nil && r.replaced(ctx, j.PID):
 			return r.arrived(ctx, j.PID, MethodSignal, "")
 		case err != nil && waiting.Err() == nil:
 			return renamed("restart", err)
