@@ -341,11 +341,15 @@ func (h *Hermes) ask(ctx context.Context, g *Gateway) {
 	}
 }
 
+// bootsFor is how old a job's process is at least in which no gateway boots any more: Python takes
+// its time, and so does a back-off after many starts.
+const bootsFor = time.Minute
+
 // mayProbe reports whether nothing but the lock tells if a gateway is there, and none is likely to
 // boot just now: that one would find the lock held, and exit.
 func (h *Hermes) mayProbe(g *Gateway) bool {
 	known := g.Loaded() || g.Plist != ""
-	booting := g.Unknown || g.Job.PID > 0 && g.Age() < young
+	booting := g.Unknown || g.Job.PID > 0 && g.Age() < bootsFor
 	return known && g.Process.IsZero() && !booting
 }
 
