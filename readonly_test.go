@@ -102,7 +102,7 @@ func TestOnlyRead(t *testing.T) {
 		} else {
 			f.Command(run.args...)
 		}
-		settled(t, f)
+		upAgain(t, f)
 		files.OnlyRead()
 		if t.Failed() {
 			t.Fatalf("%q", run.args)
@@ -147,8 +147,8 @@ func onlyReads(t *testing.T, f *fleet.Fleet, args []string) {
 	}
 }
 
-// settled waits until each job that has a process has its gateway up, so that none is at its files.
-func settled(t *testing.T, f *fleet.Fleet) {
+// upAgain waits until each job that has a process has its gateway up, so that none is at its files.
+func upAgain(t *testing.T, f *fleet.Fleet) {
 	t.Helper()
 	found, err := hermesOf(t, f, hermesgw.Options{}).Discover(t.Context())
 	if err != nil {
