@@ -126,7 +126,7 @@ func TestTrap34ExitsInTime(t *testing.T) {
 // ends in time, the gateway is left to itself, and the result is honest about it.
 func TestTrap35TeardownAfterTheDrain(t *testing.T) {
 	generations(t, func(t *testing.T, plist fleet.Generation) {
-		f := one(t, fleet.Options{}, plist, fleet.Standin{Drain: 600 * time.Millisecond, Teardown: time.Second}, map[string]any{"ExitTimeOut": 1, "ThrottleInterval": 1})
+		f := one(t, fleet.Options{}, plist, fleet.Standin{Drain: 600 * time.Millisecond, Teardown: 2 * time.Second}, map[string]any{"ExitTimeOut": 1, "ThrottleInterval": 1})
 		old, mark := f.Up("work", 0), f.Mark()
 		r := restartOne(t, f, "work", hermesgw.RestartOptions{Graceful: true})
 		if r.Outcome != launchd.OutcomeNotReady || !errors.Is(r.Err, launchd.ErrDraining) || !old.Alive() || r.New != 0 {

@@ -90,7 +90,7 @@ func TestTrap45RespawnStorm(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.Behave("work", fleet.Standin{StormNap: time.Hour})
-		o := f.Command("restart", "-p", "work", "--wait=ready", "--timeout=1s", "--json")
+		o := f.Command("restart", "-p", "work", "--wait=ready", "--timeout=1500ms", "--json")
 		r := heard(t, o.Stdout).of(t, "work")
 		if o.Code != 7 || r.State != launchd.OutcomeNotReady || whole(r.NewPID) != f.JobPID("work") || whole(r.NewPID) == 0 {
 			t.Errorf("%+v", o)
@@ -132,7 +132,7 @@ func TestTraps46And47OrphanHoldsThePort(t *testing.T) {
 		if !slices.ContainsFunc(r.Warnings, func(w string) bool { return strings.Contains(w, fmt.Sprintf("%d", orphan.PID)) }) {
 			t.Errorf("nothing is said of %d: %q", orphan.PID, r.Warnings)
 		}
-		o = f.Command("restart", "-p", "work", "--wait=platforms", "--timeout=1s", "--json")
+		o = f.Command("restart", "-p", "work", "--wait=platforms", "--timeout=1500ms", "--json")
 		r = heard(t, o.Stdout).of(t, "work")
 		if o.Code != 7 || r.State != launchd.OutcomeNotReady || whole(r.NewPID) != f.JobPID("work") || r.Error == nil || !strings.Contains(r.Error.Message, "api_server (retrying)") || strings.Contains(r.Error.Message, "telegram") {
 			t.Errorf("%+v", o)
@@ -173,7 +173,7 @@ func TestReadinessLevels(t *testing.T) {
 		f.Behave("work", v.standin)
 		timeout := "30s"
 		if v.code != 0 {
-			timeout = "1s"
+			timeout = "1500ms"
 		}
 		o := f.Command("restart", "-p", "work", "--wait="+v.wait, "--timeout="+timeout, "--force", "--json")
 		r := heard(t, o.Stdout).of(t, "work")
@@ -214,7 +214,7 @@ func TestTimeoutIsKept(t *testing.T) {
 				v.o.Wait = ""
 				f.Launchd.SetFaults(launchdtest.Fault{Kind: launchdtest.Never, Routine: 702})
 			}
-			v.o.Timeout = 700 * time.Millisecond
+			v.o.Timeout = 1500 * time.Millisecond
 			r := restartOne(t, f, "work", v.o)
 			if r.Outcome != v.outcome || r.Err == nil {
 				t.Errorf("%+v", r)

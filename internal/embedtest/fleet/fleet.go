@@ -370,27 +370,27 @@ func (f *Fleet) Reached(profile, state string, old int) *Process {
 // gateways. It may have ended again meanwhile.
 func (f *Fleet) Successor(profile string, old *Process) *Process {
 	f.t.Helper()
-	// They are looked at in the order in which they began.
-	later := false
-	return f.runs(f.Gateway(profile), func(p *Process) bool {
-		later = later || p == old
-		return later && p != old
+	return f.runs(profile, func(list []*Process) []*Process {
+		return list[slices.Index(list, old)+1:]
 	})
 }
 
-// runs waits for a gateway that runs and fits; the last one, if there are several.
-func (f *Fleet) runs(g Gateway, fits func(*Process) bool) (found *Process) {
+// runs waits for a gateway of a profile's job that runs and is one of those that count, and
+// returns the last one. It is given them in the order in which they began.
+func (f *Fleet) runs(profile string, count func([]*Process) []*Process) *Process {
 	f.t.Helper()
+	g := f.Gateway(profile)
 	ctx, cancel := f.soon()
 	defer cancel()
+	var found []*Process
 	err := f.leash.wait(ctx, func() bool {
-		found = f.leash.last(func(p *Process) bool { return fits(p) && p.isGatewayOf(g) && p.entered("running") })
-		return found != nil
+		found = count(f.leash.all(func(p *Process) bool { return p.isGatewayOf(g) && p.entered("running") }))
+		return len(found) > 0
 	})
 	if err != nil {
 		f.t.Fatalf("no gateway of %s runs: %v\n%s", g.Target, err, f.leash.list())
 	}
-	return found
+	return found[len(found)-1]
 }
 
 // GatewayPID is the pid of the gateway in the profile's job, 0 when none is there. It is

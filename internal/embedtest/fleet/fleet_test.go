@@ -433,7 +433,16 @@ func TestQuiet(t *testing.T) {
 	if !slices.ContainsFunc(f.Trace(mark), func(e launchdtest.Event) bool { return e.Kind == launchdtest.Reply && e.ID == asked.ID }) {
 		t.Errorf("the answer is still to come:\n%s", f.TraceText(mark))
 	}
-	if f.Successor("work", old) == old || f.Up("work", 0) == old || old.Alive() {
-		t.Error("the old gateway counts as the new one")
+	if old.Alive() {
+		t.Error("the old gateway is still there")
+	}
+	list := []*Process{old}
+	for range 3 {
+		next := f.Successor("work", list[len(list)-1])
+		if slices.Contains(list, next) || f.Up("work", 0) != next {
+			t.Errorf("%d follows %v", next.PID, list)
+		}
+		list = append(list, next)
+		restart(t, f, "work")
 	}
 }
