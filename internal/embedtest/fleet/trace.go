@@ -1,11 +1,13 @@
 package fleet
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/hermes-gw/hermes-gw/launchd"
 	"github.com/hermes-gw/hermes-gw/launchd/launchdtest"
@@ -22,6 +24,13 @@ const (
 // Mark is a place in launchd's trace: everything that has happened so far is before it.
 func (f *Fleet) Mark() launchdtest.Mark {
 	f.t.Helper()
+	// A process can run before its launchd has noted that it made it; a question about the job
+	// waits for that. A test may have launchd hang.
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	for _, g := range f.gateways {
+		f.Client.Job(ctx, g.Target) // an error, which is an answer
+	}
 	f.sync()
 	return f.world.Mark()
 }
