@@ -210,11 +210,11 @@ func TestTrap74ClockSteps(t *testing.T) {
 		least   time.Duration
 		most    time.Duration
 	}{
-		"back, and nobody answers":        {step: -hour, never: true, args: []string{"--timeout", "1s"}, state: "unknown", code: 8, least: time.Second, most: 20 * time.Second},
+		"back, and nobody answers":        {step: -hour, never: true, args: []string{"--timeout", "2s"}, state: "unknown", code: 8, least: 2 * time.Second, most: 20 * time.Second},
 		"ahead, and it takes its time":    {step: hour, standin: fleet.Standin{Teardown: 500 * time.Millisecond}, args: []string{"--timeout", "20s"}, state: "restarted", least: 500 * time.Millisecond, most: 20 * time.Second},
 		"ahead, while it becomes ready":   {step: hour, standin: fleet.Standin{Teardown: 100 * time.Millisecond, RunDelay: 400 * time.Millisecond}, args: []string{"--wait", "ready"}, state: "restarted", least: 500 * time.Millisecond, most: 20 * time.Second},
 		"ahead, while it does its work":   {step: hour, standin: fleet.Standin{Drain: 400 * time.Millisecond}, args: []string{"--graceful=10s"}, state: "restarted", least: 400 * time.Millisecond, most: 20 * time.Second},
-		"back, and it is never ready":     {step: -hour, standin: fleet.Standin{NeverRuns: true}, args: []string{"--wait", "ready", "--timeout", "1s"}, state: "not-ready", code: 7, least: time.Second, most: 20 * time.Second},
+		"back, and it is never ready":     {step: -hour, standin: fleet.Standin{NeverRuns: true}, args: []string{"--wait", "ready", "--timeout", "2s"}, state: "not-ready", code: 7, least: 2 * time.Second, most: 20 * time.Second},
 		"back, while its work never ends": {step: -hour, standin: fleet.Standin{DrainForever: true}, args: []string{"--graceful=600ms"}, state: "not-ready", code: 7, least: 600 * time.Millisecond, most: 20 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -82,19 +82,25 @@ func checked(f *fleet.Fleet, m launchdtest.Mark, profile string) {
 // crashed does not matter.
 func TestTrap66TwoRestarts(t *testing.T) {
 	t.Parallel()
-	slow := fleet.Standin{Teardown: 300 * time.Millisecond}
-	newFleet := func(t *testing.T) (*fleet.Fleet, string) {
-		f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Middle, Standin: slow}, {Name: "other", Plist: fleet.Oldest}}})
+	newFleet := func(t *testing.T, work fleet.Standin) (*fleet.Fleet, string) {
+		f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Middle, Standin: work}, {Name: "other", Plist: fleet.Oldest}}})
+		f.Behave("work", fleet.Standin{})
 		return f, f.Gateway("work").Label
 	}
+	slow := fleet.Standin{IgnoreTERM: true} // it ends when the test says so
 	t.Run("the second waits for the first", func(t *testing.T) {
 		t.Parallel()
-		f, label := newFleet(t)
+		f, label := newFleet(t, slow)
 		m := f.Mark()
-		first := start(t, f.Prepare("restart", "-p", "work", "--json"))
+		first := laterJSON(t, f, "restart", "-p", "work")
 		f.Wait(m, about(kickstart, label))
-		second := inJSON(t, f, "restart", label).shows(t, 0, "already-restarting")
-		done := readJSON(t, first.end(), nil).shows(t, 0, "restarted")
+		checked(f, m, "work")
+		asked := f.Mark()
+		other := laterJSON(t, f, "restart", label)
+		snapshots(f, asked, 1, "work")
+		f.Running("work", 0).End()
+		second := other().shows(t, 0, "already-restarting")
+		done := first().shows(t, 0, "restarted")
 		if done.pid(t, "new_pid") != second.pid(t, "new_pid") || done.pid(t, "new_pid") != f.JobPID("work") {
 			t.Errorf("%s%s", done.Stdout, second.Stdout)
 		}
@@ -103,7 +109,7 @@ func TestTrap66TwoRestarts(t *testing.T) {
 	})
 	t.Run("six at the same moment", func(t *testing.T) {
 		t.Parallel()
-		f, _ := newFleet(t)
+		f, _ := newFleet(t, fleet.Standin{Teardown: 100 * time.Millisecond})
 		release := holdFlight(t, f, "work", "")
 		m := f.Mark()
 		var all []*underWay
@@ -128,17 +134,19 @@ func TestTrap66TwoRestarts(t *testing.T) {
 	})
 	t.Run("the holder is killed when its request is out", func(t *testing.T) {
 		t.Parallel()
-		f, label := newFleet(t)
+		f, label := newFleet(t, slow)
 		m := f.Mark()
 		first := start(t, f.Prepare("restart", "-p", "work"))
 		f.Wait(m, about(kickstart, label))
 		checked(f, m, "work")
 		asked := f.Mark()
-		second := start(t, f.Prepare("restart", "-p", "work", "--json"))
+		second := laterJSON(t, f, "restart", "-p", "work")
 		snapshots(f, asked, 1, "work")
 		first.signal(syscall.SIGKILL)
 		first.end()
-		readJSON(t, second.end(), nil).shows(t, 0, "already-restarting")
+		f.Wait(asked, about(kickstart, label)) // it is being stopped already
+		f.Running("work", 0).End()
+		second().shows(t, 0, "already-restarting")
 		if n := f.Spawns("work", m); n != 1 {
 			t.Errorf("%d new processes:\n%s", n, f.TraceText(m))
 		}
@@ -147,7 +155,7 @@ func TestTrap66TwoRestarts(t *testing.T) {
 	})
 	t.Run("the holder is killed before its request", func(t *testing.T) {
 		t.Parallel()
-		f, label := newFleet(t)
+		f, label := newFleet(t, fleet.Standin{})
 		// It has the lock and asks for the job's attributes, to no end.
 		f.Launchd.SetFaults(launchdtest.Fault{Kind: launchdtest.Never, Routine: attributes, Label: label, Times: 1})
 		m := f.Mark()
@@ -165,7 +173,7 @@ func TestTrap66TwoRestarts(t *testing.T) {
 	})
 	t.Run("a holder that does not end is named", func(t *testing.T) {
 		t.Parallel()
-		f, label := newFleet(t)
+		f, label := newFleet(t, fleet.Standin{})
 		self := proc.Self()
 		note, err := json.Marshal(map[string]any{"pid": self.PID, "start_time": self.Start, "command": "hermes update"})
 		if err != nil {
@@ -173,19 +181,20 @@ func TestTrap66TwoRestarts(t *testing.T) {
 		}
 		release := holdFlight(t, f, "work", string(note))
 		m := f.Mark()
-		p := inJSON(t, f, "restart", label, "--timeout", "150ms").shows(t, 6, "busy")
+		others := laterJSON(t, f, "restart", "--all", "--timeout", "1s")
+		p := inJSON(t, f, "restart", label, "--timeout", "1s").shows(t, 6, "busy")
 		if text := fmt.Sprintf("process %d (hermes update)", self.PID); !strings.Contains(p.Stdout, text) || !strings.Contains(p.Stderr, text) {
 			t.Errorf("%q is not in %s%s", text, p.Stdout, p.Stderr)
 		}
 		// The others do not wait for it.
-		inJSON(t, f, "restart", "--all", "--timeout", "300ms").shows(t, 3, "restarted", "busy")
+		others().shows(t, 3, "restarted", "busy")
 		if n := count(f, m, kickstart, "work"); n != 0 {
 			t.Errorf("%d requests", n)
 		}
 		release()
 		// A note of a process that is not there names nobody.
 		stale := holdFlight(t, f, "work", fmt.Sprintf(`{"pid":%d,"start_time":%d,"command":"hermes update"}`, self.PID, self.Start+1))
-		if p := inJSON(t, f, "restart", label, "--timeout", "150ms").shows(t, 6, "busy"); !strings.Contains(p.Stdout, "another process") || strings.Contains(p.Stdout, "hermes update") {
+		if p := inJSON(t, f, "restart", label, "--timeout", "1s").shows(t, 6, "busy"); !strings.Contains(p.Stdout, "another process") || strings.Contains(p.Stdout, "hermes update") {
 			t.Error(p.Stdout)
 		}
 		stale()
@@ -355,7 +364,8 @@ func restartThrough(t *testing.T, h *hermesgw.Hermes, profile string, o hermesgw
 // since our snapshot there is no second kill.
 func TestTrap67UpdateAtTheSameTime(t *testing.T) {
 	t.Parallel()
-	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Middle}, {Name: "slow", Plist: fleet.Middle, Standin: fleet.Standin{Teardown: 200 * time.Millisecond}},
+	slow := fleet.Standin{IgnoreTERM: true} // it ends when the test says so
+	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Middle}, {Name: "slow", Plist: fleet.Middle, Standin: slow},
 		{Name: "busy", Plist: fleet.Middle, Standin: fleet.Standin{DrainForever: true}}}})
 	update := func(profile string) {
 		if _, err := f.Client.Kickstart(context.Background(), f.Gateway(profile).Target, launchd.KickstartOptions{Kill: true, Unthrottle: true}); err != nil {
@@ -388,7 +398,12 @@ func TestTrap67UpdateAtTheSameTime(t *testing.T) {
 		var updated sync.WaitGroup
 		updated.Go(func() { update("slow") })
 		f.Wait(m, launchdtest.Is(launchdtest.Signal, f.Gateway("slow").Label))
-		inJSON(t, f, "restart", "-p", "slow").shows(t, 0, "already-restarting")
+		f.Behave("slow", fleet.Standin{})
+		asked := f.Mark()
+		ours := laterJSON(t, f, "restart", "-p", "slow")
+		f.Wait(asked, about(kickstart, f.Gateway("slow").Label))
+		f.Running("slow", 0).End()
+		ours().shows(t, 0, "already-restarting")
 		updated.Wait()
 		if n := f.Spawns("slow", m); n != 1 {
 			t.Errorf("%d new processes:\n%s", n, f.TraceText(m))

@@ -78,7 +78,7 @@ func TestRateGuardAfterSleep(t *testing.T) {
 func TestTrap75Stopped(t *testing.T) {
 	t.Parallel()
 	f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest, Standin: fleet.Standin{Teardown: 100 * time.Millisecond}}}})
-	const limit = 500 * time.Millisecond
+	const limit = 1500 * time.Millisecond
 	m, old := f.Mark(), f.JobPID("work")
 	u := start(t, f.Prepare("restart", "-p", "work", "--timeout", limit.String(), "--json"))
 	f.Wait(m, about(kickstart, f.Gateway("work").Label))

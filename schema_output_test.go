@@ -50,6 +50,16 @@ func (p printed) results() (list []map[string]any) {
 	return list
 }
 
+// laterJSON starts the command, for what takes its time, and returns what waits for its end.
+func laterJSON(t *testing.T, f *fleet.Fleet, args ...string) func() printed {
+	t.Helper()
+	u := start(t, f.Prepare(append(args, "--json")...))
+	return func() printed {
+		t.Helper()
+		return readJSON(t, u.end(), args)
+	}
+}
+
 // shows fails the test if the exit code and the states of the results are not these.
 func (p printed) shows(t *testing.T, code int, states ...string) printed {
 	t.Helper()
@@ -172,12 +182,15 @@ func jsonNotReady(t *testing.T) {
 	f.Behave("parked", at(standin.Exit{After: time.Millisecond}))
 	f.Behave("flapping", at(standin.Exit{After: time.Millisecond, Code: 1}))
 	f.Behave("stuck", fleet.Standin{NeverRuns: true, Stderr: []string{"waiting"}})
+	slow := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "slow", Plist: fleet.Oldest}}})
+	slow.Behave("slow", at(standin.Exit{After: time.Millisecond, Code: 1}))
+	stuck := laterJSON(t, f, "restart", "-p", "stuck", "--wait", "ready", "--timeout", "1s")
+	throttled := laterJSON(t, slow, "restart", "-p", "slow", "--wait", "ready", "--timeout", "1s")
 	parked := inJSON(t, f, "restart", "-p", "parked", "--wait", "ready").shows(t, 7, "parked")
 	if log := fmt.Sprint(parked.results()[0]["log"]); !strings.Contains(log, "Traceback") || strings.Contains(log, "abcdef") {
 		t.Error(log)
 	}
 	inJSON(t, f, "restart", "-p", "flapping", "--wait", "ready").shows(t, 7, "flapping")
-	inJSON(t, f, "restart", "-p", "stuck", "--wait", "ready", "--timeout", "300ms").shows(t, 7, "not-ready")
 	busy := inJSON(t, f, "restart", "-p", "busy", "--graceful=100ms").shows(t, 7, "not-ready")
 	if fmt.Sprint(busy.results()[0]["active_work"]) != "[map[elapsed_s:90 kind:cron]]" {
 		t.Error(busy.Stdout)
@@ -186,11 +199,9 @@ func jsonNotReady(t *testing.T) {
 	inJSON(t, f, "restart", "-p", "busy").shows(t, 0, "restarted")
 	f.Running("busy", int(busy.pid(t, "old_gateway_pid")))
 	inJSON(t, f, "restart", "-p", "busy", "--graceful").shows(t, 0, "restarted")
+	stuck().shows(t, 7, "not-ready")
+	throttled().shows(t, 7, "throttled")
 	f.NeverUnloaded(f.Loaded())
-
-	slow := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "slow", Plist: fleet.Oldest}}})
-	slow.Behave("slow", at(standin.Exit{After: time.Millisecond, Code: 1}))
-	inJSON(t, slow, "restart", "-p", "slow", "--wait", "ready", "--timeout", "300ms").shows(t, 7, "throttled")
 }
 
 // pid reads a pid of the first result.
@@ -208,11 +219,15 @@ func (p printed) pid(t *testing.T, key string) int {
 }
 
 func jsonRefused(t *testing.T) {
-	f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest, Standin: fleet.Standin{NoLock: true}}}})
+	f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest, Standin: fleet.Standin{NoLock: true}},
+		{Name: "hangs", Plist: fleet.Oldest}}})
 	g := f.Gateway("work")
 	fail := func(code xpc.Errno) launchdtest.Fault {
 		return launchdtest.Fault{Kind: launchdtest.Fail, Routine: 702, Code: code}
 	}
+	hanging := launchdtest.Fault{Kind: launchdtest.Never, Routine: 702, Label: f.Gateway("hangs").Label}
+	f.Launchd.SetFaults(hanging)
+	unknown := laterJSON(t, f, "restart", "-p", "hangs", "--timeout", "1s")
 	for _, one := range []struct {
 		fault launchdtest.Fault
 		code  int
@@ -221,13 +236,12 @@ func jsonRefused(t *testing.T) {
 		{fail(xpc.Protected), 6, "protected"},
 		{fail(5), 1, "failed"},
 		{fail(xpc.EPERM), 1, "failed"},
-		{fail(xpc.EINPROGRESS), 1, "failed"},
 		{fail(xpc.NoSuchService), 5, "not-loaded"},
-		{launchdtest.Fault{Kind: launchdtest.Never, Routine: 702}, 8, "unknown"},
 	} {
-		f.Launchd.SetFaults(one.fault)
-		inJSON(t, f, "restart", "-p", "work", "--force", "--timeout", "300ms").shows(t, one.code, one.state)
+		f.Launchd.SetFaults(hanging, one.fault)
+		inJSON(t, f, "restart", "-p", "work", "--force").shows(t, one.code, one.state)
 	}
+	unknown().shows(t, 8, "unknown")
 	f.Launchd.SetFaults(launchdtest.Fault{Kind: launchdtest.Never})
 	if p := inJSON(t, f, "restart", "--all", "--timeout", "100ms").shows(t, 1); p.errorCode() != "timeout" {
 		t.Error(p.Stdout)
@@ -386,6 +400,10 @@ func jsonSweep(t *testing.T) {
 func jsonOneJob(t *testing.T) {
 	f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest}, {Name: "off", Plist: fleet.Oldest, Unloaded: true}}})
 	g, off := f.Gateway("work"), f.Gateway("off")
+	hangs := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest}}})
+	hangs.Launchd.SetFaults(launchdtest.Fault{Kind: launchdtest.Never, Routine: 702}, launchdtest.Fault{Kind: launchdtest.Never, Routine: 801})
+	starting := laterJSON(t, hangs, "start", g.Label, "--timeout", "1s")
+	stopping := laterJSON(t, hangs, "stop", g.Label, "--timeout", "1s")
 	if err := f.Client.SetEnabled(t.Context(), off.Target, false); err != nil {
 		t.Fatal(err)
 	}
@@ -410,9 +428,8 @@ func jsonOneJob(t *testing.T) {
 		inJSON(t, f, "start", g.Label).shows(t, exit, state)
 		inJSON(t, f, "stop", g.Label).shows(t, exit, state)
 	}
-	f.Launchd.SetFaults(launchdtest.Fault{Kind: launchdtest.Never, Routine: 702}, launchdtest.Fault{Kind: launchdtest.Never, Routine: 801})
-	inJSON(t, f, "start", g.Label, "--timeout", "200ms").shows(t, 8, "unknown")
-	inJSON(t, f, "stop", g.Label, "--timeout", "200ms").shows(t, 8, "unknown")
+	starting().shows(t, 8, "unknown")
+	stopping().shows(t, 8, "unknown")
 	problem := func(p printed) any { return p.results()[0]["error"].(map[string]any)["code"] }
 	f.Launchd.SetFaults(launchdtest.Fault{Kind: launchdtest.Hangup, Routine: 702})
 	if p := inJSON(t, f, "start", g.Label).shows(t, 8, "unknown"); problem(p) != "unknown-outcome" {
@@ -428,8 +445,9 @@ func jsonOneJob(t *testing.T) {
 
 func jsonReload(t *testing.T) {
 	f := fleet.New(t, fleet.Options{Outside: true, TimeScale: 0.1, Profiles: []fleet.Profile{
-		{Name: "work", Plist: fleet.Oldest, Standin: fleet.Standin{Teardown: 300 * time.Millisecond}},
+		{Name: "work", Plist: fleet.Oldest, Standin: fleet.Standin{IgnoreTERM: true}, Keys: map[string]any{"ExitTimeOut": 0}}, // it ends when the test says so
 		{Name: "idle", Plist: fleet.Oldest, NoWait: true, Standin: fleet.Standin{Exit: &standin.Exit{}}}}})
+	gateway := f.Running("work", 0)
 	work, idle := f.Gateway("work"), f.Gateway("idle")
 	unloading := func(m launchdtest.Mark) {
 		f.Wait(m, func(e launchdtest.Event) bool {
@@ -438,24 +456,29 @@ func jsonReload(t *testing.T) {
 	}
 	f.SetKeys("work", map[string]any{"ThrottleInterval": 15})
 	m := f.Mark()
-	first := start(t, f.Prepare("reload", work.Label, "--json"))
+	first := laterJSON(t, f, "reload", work.Label)
 	unloading(m)
 	inJSON(t, f, "reload", work.Label).shows(t, 6, "busy")
-	readJSON(t, first.end(), nil).shows(t, 0, "restarted")
+	gateway.End()
+	first().shows(t, 0, "restarted")
 
 	f.Wait(0, launchdtest.Is(launchdtest.Exit, idle.Label))
 	f.Behave("idle", fleet.Standin{})
 	inJSON(t, f, "reload", idle.Label).shows(t, 0, "started")
 
-	f.Running("work", 0)
+	gateway = f.Running("work", gateway.PID)
 	m = f.Mark()
-	refused := start(t, f.Prepare("reload", work.Label, "--json"))
+	refused := laterJSON(t, f, "reload", work.Label)
 	unloading(m)
 	f.Launchd.SetFaults(launchdtest.Fault{Kind: launchdtest.Fail, Routine: 800, Code: 134, Times: 1})
-	if p := readJSON(t, refused.end(), nil).shows(t, 1, "failed"); p.results()[0]["rolled_back"] != true {
+	gateway.End()
+	if p := refused().shows(t, 1, "failed"); p.results()[0]["rolled_back"] != true {
 		t.Error(p.Stdout)
 	}
-	inJSON(t, f, "reload", work.Label, "--timeout", "100ms").shows(t, 8, "unknown")
+	gateway = f.Running("work", gateway.PID)
+	m = f.Mark()
+	inJSON(t, f, "reload", work.Label, "--timeout", "1s").shows(t, 8, "unknown")
+	gateway.End()
 	f.Wait(m, func(e launchdtest.Event) bool {
 		return e.Kind == launchdtest.Reply && e.Routine == 801 && e.Label != work.Label
 	})
@@ -606,7 +629,7 @@ func jsonOthers(t *testing.T) {
 	// One that waits for another's lock.
 	busy := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest}}})
 	defer holdFlight(t, busy, "work", `{"pid":0}`)()
-	inJSON(t, busy, "restart", "-p", "work", "--timeout", "100ms").shows(t, 6, "busy")
+	inJSON(t, busy, "restart", "-p", "work", "--timeout", "1s").shows(t, 6, "busy")
 }
 
 func jsonLibrary(t *testing.T) {

@@ -284,6 +284,7 @@ var unseen = map[string]string{
 	"command.exit_code=129":       "of probe, which ends by SIGHUP: its tests",
 	"command.probe":               "it takes 15 s: the tests of package probe",
 	"problem.code=already-loaded": "a load that somebody else was faster with: a start goes on with the job",
+	"problem.code=stopping":       "an answer that is waited out; when the time is up then, another request may be under way, which is unknown-outcome",
 	"swept.outcome=gone":          "a process that exits between the plan and the signal: TestRun of package sweep",
 	"swept.outcome=refused":       "a process that launchd's user may not signal: other users' are spared before",
 	"reload.state=protected":      "launchd's answer to the worker, which the worker turns into a failure",
