@@ -352,11 +352,28 @@ func (d *diagnosis) shared(gateways []Gateway) {
 // strays looks for gateways that run beside a job of the same home.
 func (d *diagnosis) strays(plan sweep.Plan, gateways []Gateway) {
 	for _, p := range plan.Signal {
-		home, _ := d.h.homeOf(p)
+		home, proven := d.h.homeOf(p)
+		if !proven && !stillThere(p) { // what is about to exit shows no environment
+			continue
+		}
 		i := slices.IndexFunc(gateways, func(g Gateway) bool { return g.Home == home })
 		if i < 0 {
 			continue
 		}
 		d.add(&gateways[i], "duplicate", command("restart", "--all"), "", "Process %d is a second gateway for %s, which launchd does not manage.", p.PID, home)
 	}
+}
+
+// stillThere reports whether a process that was found goes on running the same program.
+func stillThere(p sweep.Planned) bool {
+	var table sweep.Table
+	if table.Read(context.Background(), -1) != nil {
+		return false
+	}
+	now := table.Find(p.PID)
+	if now == nil || now.Identity != p.Identity || now.State == sweep.StateZombie {
+		return false
+	}
+	argv, err := table.Args(now)
+	return err == nil && slices.Equal(argv, p.Argv)
 }

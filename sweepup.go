@@ -183,6 +183,9 @@ func (h *Hermes) homeOf(p sweep.Planned) (home string, proven bool) {
 		profile, err := in.Profile(p.Match.Profile)
 		return profile.Home, err == nil
 	}
+	if errors.Is(err, sweep.ErrGone) {
+		return "", false
+	}
 	profiles, _ := h.in.Profiles()
 	for _, profile := range profiles {
 		for _, name := range recordNames {

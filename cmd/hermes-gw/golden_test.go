@@ -201,7 +201,7 @@ var (
 	age1          = regexp.MustCompile(`(?m)(  )(\d+m)?\d+s  `)
 	columns       = regexp.MustCompile(` {2,}`)
 	aPID          = regexp.MustCompile(`\b((?:pid|process) (?:PID -> )?)\d+\b`)
-	aRow          = regexp.MustCompile(`^[ └]*(PID|\d+) +\S+ +(gateway|wrapper)`)
+	aRow          = regexp.MustCompile(`^[ └]*(PID|\d+) +\S+ +(gateway|wrapper|restart) `)
 	release       = regexp.MustCompile(`(?m)^hermes-gw (\(devel\)|v\S+)$`)
 	commandColumn = regexp.MustCompile(`(?m)^(.*?(?:gui/UID|user/UID)/\S+  )\S*?([^/\s]+) .*$`)
 	indented      = regexp.MustCompile(`(?m)^( *)(` + "└ " + `)?`)
