@@ -127,15 +127,12 @@ func TestNoSuccessWithAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, c := newModel(t, 100, func(_ context.Context, m *model) (int, error) {
 			m.set(101)
-			time.AfterFunc(time.Millisecond, func() { m.set(0) })
-			m.is("xpcproxy")
-			m.mu.Lock()
-			m.refuse = map[uint64]xpc.Errno{routineAttributes: xpc.NoSuchService}
-			m.mu.Unlock()
-			time.AfterFunc(3*time.Millisecond, func() {
+			m.is("xpcproxy") // so that it is looked at again
+			time.AfterFunc(time.Millisecond, func() {
 				m.mu.Lock()
 				m.loaded = false
 				m.mu.Unlock()
+				m.procs.exit(101)
 			})
 			return 101, nil
 		})
