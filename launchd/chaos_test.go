@@ -228,6 +228,7 @@ func (w *chaosWorld) call(t *testing.T, id, op, label string, at time.Duration) 
 		defer cancel()
 		defer x.end()
 		c := link.client()
+		defer c.Close()
 		switch op {
 		case "restart", "graceful":
 			o := RestartOptions{CheckEnabled: draw.IntN(2) == 0, Verify: draw.IntN(3) == 0}
@@ -356,7 +357,9 @@ func (w *chaosWorld) rest(t *testing.T, labels []string, stops map[string]bool, 
 	for _, label := range labels {
 		link := &chaosLink{w: w, id: "last " + label, op: "start", label: label, counts: map[uint64]int{}}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		_, err := link.client().Start(ctx, w.target(label), w.plist(label))
+		c := link.client()
+		_, err := c.Start(ctx, w.target(label), w.plist(label))
+		c.Close()
 		cancel()
 		w.mu.Lock()
 		if err != nil && !(denied && errors.Is(err, ErrNotEntitled)) {

@@ -317,6 +317,7 @@ func (w *chaosWorld) work(j *chaosJob, p *chaosProc) {
 	worker := &reloadWorker{change: change{c: c, op: "reload", t: t}, files: filesOf(args[2], t)}
 	w.running.Go(func() {
 		defer cancel()
+		defer c.Close()
 		if pause(ctx, between(w.draw("boots", link.id), 0, 50*time.Millisecond)) != nil {
 			return
 		}

@@ -3,6 +3,7 @@ package launchd
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -127,15 +128,12 @@ func TestNoSuccessWithAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, c := newModel(t, 100, func(_ context.Context, m *model) (int, error) {
 			m.set(101)
-			time.AfterFunc(time.Millisecond, func() { m.set(0) })
-			m.is("xpcproxy")
-			m.mu.Lock()
-			m.refuse = map[uint64]xpc.Errno{routineAttributes: xpc.NoSuchService}
-			m.mu.Unlock()
-			time.AfterFunc(3*time.Millisecond, func() {
+			m.is("xpcproxy") // so that it is looked at again
+			time.AfterFunc(time.Millisecond, func() {
 				m.mu.Lock()
 				m.loaded = false
 				m.mu.Unlock()
+				m.procs.exit(101)
 			})
 			return 101, nil
 		})
@@ -145,4 +143,27 @@ func TestNoSuccessWithAnError(t *testing.T) {
 		}
 		m.done(true)
 	})
+}
+
+// A worker was killed after it had unloaded the job, and launchd refuses the next one the unload:
+// there is nothing to unload any more, so it goes on.
+func TestRefusedUnloadOfWhatIsGone(t *testing.T) {
+	dir := t.TempDir()
+	files := filesOf(dir, target)
+	path := dir + "/job.plist"
+	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := New(transport(func(_ context.Context, routine uint64, _ xpc.Dict) (xpc.Dict, error) {
+		if routine == routineBootout {
+			return nil, xpc.EPERM
+		}
+		return nil, xpc.NoSuchService
+	}), nil)
+	c.procs = newTable()
+	w := &reloadWorker{change: change{c: c, op: "reload", t: target}, files: files}
+	w.note = reloadNote{Version: noteVersion, Target: target, Path: path, Digest: digest([]byte("x")), Attempts: 2, Step: stepUnload}
+	if err := w.unload(t.Context()); err != nil || w.note.Step != stepLoad || w.note.Problem != "" {
+		t.Errorf("%v, %+v", err, w.note)
+	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -72,6 +73,8 @@ type rig struct {
 	revived                      int // by a following command
 	drained                      int // killed after the gateway was asked to end, before the request
 	slowest                      time.Duration
+	ended                        bool   // the last run ended well by itself
+	last                         string // how it ended
 }
 
 // Cleanup and the like are the trial's.
@@ -107,14 +110,19 @@ func (r *rig) once(kill func(*exec.Cmd) (killpoint.Result, error)) bool {
 		}
 		r.gateway[g.Profile] = r.GatewayPID(g.Profile)
 	}
-	result, err := kill(r.command())
+	cmd := r.command()
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	result, err := kill(cmd)
 	if _, denied := errors.AsType[*killpoint.NotPermittedError](err); denied {
 		r.Skip(err)
 	}
 	if err != nil {
-		r.Fatal(err)
+		r.Fatal(err, stderr.String())
 	}
 	failures := len(r.failures)
+	r.last = fmt.Sprintf("status %#x, %s", int(result.Status), &stderr)
+	r.ended = !result.Killed && result.Status.Exited() && result.Status.ExitStatus() == 0
 	for _, c := range result.Children {
 		if c.Left {
 			r.Errorf("process %d, a child of the command, was left", c.PID)
@@ -202,14 +210,15 @@ func (r *rig) asked() map[uint64]int {
 	return n
 }
 
-// signalled reports whether the run had sent a signal.
-func signalled(result killpoint.Result) bool {
-	if result.Calls == nil {
-		return true // it is not known
+// signalled reports whether the run had sent a signal; sure is false if it may have been killed
+// right then, or nobody saw its calls.
+func signalled(result killpoint.Result) (sent, sure bool) {
+	for _, c := range result.Calls {
+		if (c.Name == "pidfd_send_signal" || c.Name == "kill") && (!c.Returned || c.Return == 0) {
+			sent, sure = true, c.Returned
+		}
 	}
-	return slices.ContainsFunc(result.Calls, func(c killpoint.Call) bool {
-		return (c.Name == "pidfd_send_signal" || c.Name == "kill") && (!c.Returned || c.Return == 0)
-	})
+	return sent || result.Calls == nil, sure
 }
 
 // alone fails unless the job of a profile is loaded and runs: exactly one gateway, in the
@@ -340,13 +349,20 @@ func (k killed) run(ctx context.Context, s size, by means) row {
 			return killed
 		}
 		if s.long {
-			n := 0
-			for beyond := 0; beyond < 3 && len(r.failures) < 20 && ctx.Err() == nil; {
-				if n++; !at(n) {
-					beyond++ // this run had fewer calls: the next may have more
+			n := 1
+			for beyond, early := 0, 0; beyond < 3 && len(r.failures) < 20 && ctx.Err() == nil; {
+				switch {
+				case at(n):
+					n, early = n+1, 0
+				case r.ended: // this run had fewer calls: the next may have more
+					n, beyond, early = n+1, beyond+1, 0
+				default: // it gave up before it came so far: that says nothing about this call
+					if early++; early == 5 {
+						r.Fatalf("the run ends by itself before call %d: %s", n, r.last)
+					}
 				}
 			}
-			of = n - 3
+			of = n - 4
 		} else {
 			deadline := time.Now().Add(s.budget * 2 / 3)
 			for _, n := range append(around(first, of), rand.New(rand.NewPCG(s.seed, 1)).Perm(of)...) {

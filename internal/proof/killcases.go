@@ -102,7 +102,7 @@ func (r *rig) restarted(result killpoint.Result, bound time.Duration) {
 			r.Errorf("a restart sent request %d", routine)
 		}
 	}
-	drain := signalled(result)
+	drain, sure := signalled(result)
 	for _, g := range r.Gateways() {
 		if !r.loadedNow(g) {
 			r.lost++
@@ -112,7 +112,7 @@ func (r *rig) restarted(result killpoint.Result, bound time.Duration) {
 		}
 		old := r.gateway[g.Profile]
 		switch {
-		case asked[kickstart] == 0 && drain && r.ends(g, old):
+		case asked[kickstart] == 0 && drain && r.ends(g, old, sure):
 			r.drained++
 			// Its exit code has KeepAlive start it again.
 			r.next(g)
@@ -130,15 +130,26 @@ func (r *rig) restarted(result killpoint.Result, bound time.Duration) {
 	r.NeverUnloaded(r.mark)
 }
 
-// ends waits until it is known whether a gateway that may have been asked to end does.
-func (r *rig) ends(g fleet.Gateway, old int) bool {
-	r.Mark()
-	for _, s := range r.SignalsSeen(g.Profile) {
-		if s.PID == old {
+// ends reports whether a gateway that may have been asked to end does. If that is not sure, it
+// has some time to say that it got the signal: there is no event for one that was never sent.
+func (r *rig) ends(g fleet.Gateway, old int, sure bool) bool {
+	if sure {
+		return true
+	}
+	for deadline := time.Now().Add(time.Second); ; {
+		for _, s := range r.SignalsSeen(g.Profile) {
+			if s.PID == old {
+				return true
+			}
+		}
+		if r.GatewayPID(g.Profile) != old {
 			return true
 		}
+		if time.Now().After(deadline) {
+			return false
+		}
+		r.settle()
 	}
-	return r.GatewayPID(g.Profile) != old
 }
 
 // kicked reports whether launchd was asked to restart the job.
