@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -173,6 +174,29 @@ func (f *flight) allowed(t launchd.Target) error {
 	slices.Sort(recent)
 	oldest := recent[len(recent)-rateLimit]
 	return &RateError{Target: t, Times: len(recent), Next: time.Duration(oldest + int64(rateWindow) - now)}
+}
+
+// requests counts the requests about a target in the time before now, as far as its note knows.
+func (h *Hermes) requests(t launchd.Target, within time.Duration) (n int) {
+	for _, r := range h.flightNote(t).Requests {
+		if age := int64(proc.Clock()) - r.At; r.Launchd == h.o.Address && age >= 0 && age < int64(within) {
+			n++
+		}
+	}
+	return n
+}
+
+// flightNote reads a target's note without taking the lock.
+func (h *Hermes) flightNote(t launchd.Target) flightNote {
+	if h.o.StateDir == "" {
+		return flightNote{}
+	}
+	file, err := os.OpenFile(filepath.Join(h.o.StateDir, flightName(t)), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return flightNote{}
+	}
+	defer file.Close()
+	return readFlightNote(file)
 }
 
 // sending notes that the target is about to be restarted.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"syscall"
 
 	"github.com/hermes-gw/hermes-gw/launchd"
@@ -105,15 +103,7 @@ func signalName(s syscall.Signal) string {
 
 // recently is what the rate guard would say, read without taking the lock.
 func (h *Hermes) recently(t launchd.Target) error {
-	if h.o.StateDir == "" {
-		return nil
-	}
-	file, err := os.OpenFile(filepath.Join(h.o.StateDir, flightName(t)), os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil
-	}
-	defer file.Close()
-	return (&flight{note: readFlightNote(file), address: h.o.Address}).allowed(t)
+	return (&flight{note: h.flightNote(t), address: h.o.Address}).allowed(t)
 }
 
 // MarshalJSON writes the plan by schema/report.schema.json: a report in which nothing has

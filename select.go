@@ -62,6 +62,10 @@ func (h *Hermes) choose(ctx context.Context, s Selection) (items []*item, fleet 
 			return nil, &found, err
 		}
 		for _, g := range found.Gateways {
+			if other := found.RunsFor(g.Home); !g.Loaded() && g.ServedBy == "" && other != nil {
+				found.Warnings = append(found.Warnings, fmt.Sprintf("%s is not loaded, and %s runs for the same home, so it is left out.", g.Label, other.Target))
+				continue
+			}
 			items = append(items, &item{Gateway: g, asked: g.Label, gateway: true, ours: true})
 		}
 		for _, g := range found.Others {

@@ -73,9 +73,18 @@ func (r *run) takesOver(home string) bool {
 	return false
 }
 
+// RunsFor returns the gateway that launchd has for a home; nil for none.
+func (f *Fleet) RunsFor(home string) *Gateway {
+	i := slices.IndexFunc(f.Gateways, func(g Gateway) bool { return g.Loaded() && g.Home == home })
+	if i < 0 || home == "" {
+		return nil
+	}
+	return &f.Gateways[i]
+}
+
 // isLoaded is takesOver where nothing was restarted.
 func (f *Fleet) isLoaded(home string) bool {
-	return slices.ContainsFunc(f.Gateways, func(g Gateway) bool { return g.Loaded() && g.Home == home })
+	return f.RunsFor(home) != nil
 }
 
 // strays plans the sweep of this run. What a job had before the restarts is spared, too, and what

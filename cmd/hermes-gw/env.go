@@ -8,7 +8,10 @@ import (
 	"os/user"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // environment is everything the command takes from its surroundings, so that
@@ -20,7 +23,8 @@ type environment struct {
 	executable   func() (string, error)        // the path of this program
 	consoleOwner func() (uid int, err error)   // who is logged in at the screen
 	buildVersion func() string
-	terminal     func(io.Writer) bool // whether a person reads there
+	terminal     func(io.Writer) bool                // whether a person reads there
+	size         func(io.Writer) (columns, rows int) // of a terminal; 0 where it does not tell
 	signals      func() <-chan os.Signal
 	hangups      func() <-chan os.Signal
 	ignoreHangup func()
@@ -36,6 +40,7 @@ func systemEnv() environment {
 		consoleOwner: consoleOwner,
 		buildVersion: buildVersion,
 		terminal:     isTerminal,
+		size:         windowSize,
 		signals:      listen,
 		hangups:      listenHangup,
 		ignoreHangup: ignoreHangup,
@@ -81,7 +86,30 @@ func buildVersion() string {
 
 // overSSH reports whether the command runs in an ssh session.
 func (e environment) overSSH() bool {
-	return e.getenv("SSH_CONNECTION") != "" || e.getenv("SSH_TTY") != ""
+	return e.getenv(envSSHConnection) != "" || e.getenv(envSSHTTY) != ""
+}
+
+// unicode reports whether text may have more than ASCII in it: setlocale(3).
+func (e environment) unicode() bool {
+	for _, name := range []string{envAll, envCharset, envLang} {
+		if value := strings.ToLower(e.getenv(name)); value != "" {
+			return strings.Contains(value, "utf-8") || strings.Contains(value, "utf8")
+		}
+	}
+	return false
+}
+
+// windowSize asks a terminal for the size of its window.
+func windowSize(w io.Writer) (columns, rows int) {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0, 0
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0, 0
+	}
+	return int(size.Col), int(size.Row)
 }
 
 // isTerminal reports whether w is a terminal, or any other device that is read character by

@@ -17,7 +17,10 @@ import (
 const gatewayPrefix = "ai.hermes.gateway"
 
 // gatewayResult is one gateway as status shows it.
-type gatewayResult struct{ hermesgw.Gateway }
+type gatewayResult struct {
+	hermesgw.Gateway
+	rival string // the job that runs for the same home, of one that is not loaded
+}
 
 func (r *gatewayResult) exitCode() int     { return exitOK } // it was shown
 func (r *gatewayResult) subject() string   { return r.Target.String() }
@@ -51,6 +54,8 @@ func (r *gatewayResult) warnings() (list []string) {
 	case r.ServedBy != "":
 	case !r.Loaded() && r.Job.Disabled != nil && *r.Job.Disabled:
 		warn("it is disabled, so launchd does not load it: hermes-gw ctl enable %s, then hermes-gw start %s", r.Target, r.Label)
+	case r.rival != "":
+		warn("it is not loaded, and %s runs for the same home: take %s away", r.rival, r.Plist)
 	case !r.Loaded() && r.Plist != "":
 		warn("its property list is there, but launchd does not have the job: hermes-gw start %s", r.Label)
 	}
@@ -134,7 +139,11 @@ func (c *command) showFleet(ctx context.Context, uid int) report {
 	}
 	var r report
 	for _, g := range slices.Concat(fleet.Gateways, fleet.Others) {
-		r.results = append(r.results, &gatewayResult{g})
+		one := &gatewayResult{Gateway: g}
+		if other := fleet.RunsFor(g.Home); !g.Loaded() && g.Foreign == "" && other != nil {
+			one.rival = other.Target.String()
+		}
+		r.results = append(r.results, one)
 	}
 	r.fields.Warnings = fleet.Warnings
 	if len(r.results) == 0 {

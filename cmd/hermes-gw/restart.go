@@ -132,7 +132,7 @@ func (c *command) restartOptions() (o hermesgw.RestartOptions, err error) {
 	case c.opts.forceAfter > 0 && !c.opts.graceful.set:
 		return o, usage(c.verb.page(), "--%s is about --%s: give both", flagForceAfter, flagGraceful)
 	case c.opts.wait != "" && !slices.Contains(waits, hermesgw.Wait(c.opts.wait)):
-		return o, usage("Give it "+values(flagWait)+".", "--%s does not take %q", flagWait, c.opts.wait)
+		return o, wrongValue(flagWait, c.opts.wait)
 	}
 	o.Graceful, o.Drain, o.ForceAfter = c.opts.graceful.set, c.opts.graceful.d, c.opts.forceAfter
 	o.Wait, o.Timeout = hermesgw.Wait(c.opts.wait), c.opts.timeout
@@ -140,8 +140,6 @@ func (c *command) restartOptions() (o hermesgw.RestartOptions, err error) {
 	o.Changing = c.interrupts.changing
 	return o, nil
 }
-
-var waits = []hermesgw.Wait{hermesgw.WaitSpawned, hermesgw.WaitReady, hermesgw.WaitPlatforms}
 
 // runRestart restarts all that is selected at the same time. A job that this command runs in
 // comes last, after the report: its request may end the command.

@@ -45,7 +45,7 @@ func (c *command) parse(args []string) error {
 	const page = "See hermes-gw help."
 	global := newSet("hermes-gw")
 	global.SetInterspersed(false)
-	c.opts.bind(global, flagHelp, flagVersion, flagTimeout, flagUID, flagLaunchd, flagJSON)
+	c.opts.bind(global, globalFlags...)
 	if err := parse(global, args, page); err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (c *command) printNow(r report) int {
 	}
 	if !c.printed {
 		c.printed = true
-		r.print(c.verb.name, code, c.opts.json, c.stdout, c.stderr)
+		r.print(c.verb.name, code, c.how(), c.stdout, c.stderr)
 	}
 	return code
 }
