@@ -8,3 +8,5 @@ require (
 	golang.org/x/sys v0.49.0
 	howett.net/plist v1.0.1
 )
+
+require github.com/rogpeppe/go-internal v1.16.0 // indirect
