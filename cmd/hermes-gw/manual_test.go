@@ -242,9 +242,9 @@ func TestManualLint(t *testing.T) {
 			t.Errorf("mandoc -T lint: %s", line)
 		}
 	}
-	page, err := exec.Command(path, "-T", "ascii", manualPath).Output()
-	if err != nil || !strings.Contains(string(page), "EXIT STATUS") {
-		t.Errorf("mandoc shows no page: %v\n%s", err, page)
+	page, err := exec.Command(path, "-T", "markdown", manualPath).Output()
+	if err != nil || !strings.Contains(string(page), "# EXIT STATUS") {
+		t.Errorf("mandoc shows no page: %v\n%.2000s", err, page)
 	}
 }
 
