@@ -80,7 +80,7 @@ var overviewExamples = []example{
 	{"hermes-gw doctor", "what is wrong, and the command that mends it"},
 	{"hermes-gw logs -p work -f", "what a gateway writes, as it does"},
 	{"hermes-gw reload ai.hermes.gateway", "after its property list changed"},
-	{"hermes-gw ctl kickstart -k gui/501/LABEL", "launchctl's own words, for scripts"},
+	{"hermes-gw ctl kickstart -k gui/501/my.agent", "launchctl's own words, for scripts"},
 }
 
 // whatItIs is what help, the manual and the README begin with.
