@@ -6,7 +6,7 @@
 // what its document takes for granted, and has the lines of the document one after the
 // other, in their order:
 //
-//	fleet PROFILE...         a new installation with these profiles, and a shell in it
+//	fleet [-C] [-fast] PROFILE...  a new installation with these profiles, and a shell in it
 //	job TARGET PROGRAM...    a job besides
 //	run 'LINE'               types the next line; it must succeed, or fail after !
 //	in SHELL CODE 'LINE'     types the next line into another shell, after CODE

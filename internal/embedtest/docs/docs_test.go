@@ -72,6 +72,7 @@ type document struct {
 	t                testing.TB
 	work             string
 	fleet            *fleet.Fleet
+	scope            *scope // of the fleet
 	dir              string // where the shell is
 	shell            *shell
 	ran, elsewhere   []string
@@ -83,7 +84,7 @@ type document struct {
 func (d *document) setup(env *testscript.Env) error {
 	d.t, d.work = env.T().(testing.TB), env.WorkDir
 	env.Defer(func() {
-		d.closeShell()
+		d.leave()
 		if !d.ended && !d.t.Failed() && !d.t.Skipped() {
 			d.t.Errorf("the script of %s has no end; the document goes on with %v", d.path, d.items)
 		}
@@ -91,14 +92,32 @@ func (d *document) setup(env *testscript.Env) error {
 	return nil
 }
 
-func (d *document) closeShell() {
-	if d.shell == nil {
-		return
+// leave ends the shell and the fleet.
+func (d *document) leave() {
+	if d.shell != nil {
+		if err := d.shell.close(); err != nil {
+			d.t.Error(err)
+		}
+		d.shell = nil
 	}
-	if err := d.shell.close(); err != nil {
-		d.t.Error(err)
+	if d.scope != nil {
+		d.scope.end()
+		d.scope = nil
 	}
-	d.shell = nil
+}
+
+// scope is a test within which a fleet ends before the test does.
+type scope struct {
+	testing.TB
+	cleanups []func()
+}
+
+func (s *scope) Cleanup(f func()) { s.cleanups = append(s.cleanups, f) }
+
+func (s *scope) end() {
+	for _, f := range slices.Backward(s.cleanups) {
+		f()
+	}
 }
 
 // next takes the next thing out of the document, which must be of one of the kinds and, but for
@@ -115,19 +134,24 @@ func (d *document) next(ts *testscript.TestScript, line string, kinds ...kind) i
 	return i
 }
 
-// fleetCmd makes an installation and a shell in it: fleet [-C] PROFILE... With -C the shell
-// is in the checkout, else in the script's folder.
+// fleetCmd makes an installation and a shell in it: fleet [-C] [-fast] PROFILE... With -C the
+// shell is in the checkout, else in the script's folder. With -fast launchd's timers are 20
+// times as fast: the throttle of 10 s is half a second.
 func (d *document) fleetCmd(ts *testscript.TestScript, _ bool, args []string) {
-	d.closeShell()
+	d.leave()
 	d.dir = d.work
+	var o fleet.Options
 	if len(args) > 0 && args[0] == "-C" {
 		d.dir, args = d.root, args[1:]
 	}
-	var o fleet.Options
+	if len(args) > 0 && args[0] == "-fast" {
+		o.TimeScale, args = 0.05, args[1:]
+	}
 	for _, name := range args {
 		o.Profiles = append(o.Profiles, fleet.Profile{Name: name})
 	}
-	d.fleet = fleet.New(d.t, o)
+	d.scope = &scope{TB: d.t}
+	d.fleet = fleet.New(d.scope, o)
 	ts.Setenv("AGENTS", filepath.Join(d.fleet.AccountHome, "Library", "LaunchAgents"))
 	ts.Setenv("ROOT", d.fleet.Root)
 	s, err := startShell(d.bash("--noprofile", "--norc"))
