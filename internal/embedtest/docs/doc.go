@@ -15,6 +15,7 @@
 //	session                  the next block is a recorded session: the same comes out again
 //	python [CODE]            runs the next block of Python, and then CODE
 //	elsewhere 'LINE' MARK    the next line cannot be run here; the document says MARK before it
+//	ci 'LINE'                the next line is one of .ci/run's
 //	mention 'LINE'           the next line is only spoken of, or has a placeholder
 //	end RUN ELSEWHERE MENTIONS
 //

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"text/tabwriter"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"howett.net/plist"
@@ -56,7 +57,7 @@ func TestDocs(t *testing.T) {
 				Setup: d.setup,
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"fleet": d.fleetCmd, "job": d.jobCmd, "run": d.runCmd, "follow": d.followCmd, "serve": d.serveCmd,
-					"in":      d.inCmd,
+					"in": d.inCmd, "ci": d.ciCmd,
 					"session": d.sessionCmd, "python": d.pythonCmd, "elsewhere": d.elsewhereCmd,
 					"mention": d.mentionCmd, "end": d.endCmd,
 				},
@@ -266,7 +267,7 @@ func (d *document) sessionCmd(ts *testscript.TestScript, _ bool, _ []string) {
 		if stderr != "" {
 			ts.Fatalf("%s: %s", text, stderr)
 		}
-		fmt.Fprintf(&said, "%s\n%s", line, plain(d.there(stdout)))
+		fmt.Fprintf(&said, "%s\n%s", line, aligned(plain(d.there(stdout))))
 		d.ran = append(d.ran, text)
 	}
 	recorded.WriteString(block.text + "\n")
@@ -285,6 +286,31 @@ func (d *document) sessionCmd(ts *testscript.TestScript, _ bool, _ []string) {
 // plain takes away the spaces at the ends of lines.
 func plain(text string) string {
 	return regexp.MustCompile(`(?m)[ \t]+$`).ReplaceAllString(text, "")
+}
+
+// aligned puts the columns of tables below each other again: 501 can be longer than the user id
+// that it stands for.
+func aligned(text string) string {
+	lines := strings.Split(text, "\n")
+	columns := regexp.MustCompile(` {2,}`)
+	for i := 0; i < len(lines); {
+		n := len(columns.Split(lines[i], -1))
+		end := i + 1
+		for end < len(lines) && len(columns.Split(lines[end], -1)) == n {
+			end++
+		}
+		if n > 3 {
+			var b strings.Builder
+			w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+			for _, line := range lines[i:end] {
+				fmt.Fprintln(w, columns.ReplaceAllString(line, "\t"))
+			}
+			w.Flush()
+			copy(lines[i:end], strings.Split(b.String(), "\n"))
+		}
+		i = end
+	}
+	return strings.Join(lines, "\n")
 }
 
 var (
@@ -329,6 +355,18 @@ func (d *document) elsewhereCmd(ts *testscript.TestScript, _ bool, args []string
 		ts.Fatalf("%s, line %d: the reader is not told %q, but %q", d.path, i.line, args[1], i.lead)
 	}
 	d.elsewhere = append(d.elsewhere, args[0])
+}
+
+// ciCmd is about a line that would run this test again: .ci/run has it as a line of its own.
+func (d *document) ciCmd(ts *testscript.TestScript, _ bool, args []string) {
+	line := one(ts, args)
+	d.next(ts, line, command, inline)
+	text, err := os.ReadFile(filepath.Join(d.root, ".ci", "run"))
+	ts.Check(err)
+	if !slices.Contains(strings.Split(string(text), "\n"), line) {
+		ts.Fatalf(".ci/run has no line %q", line)
+	}
+	d.elsewhere = append(d.elsewhere, line)
 }
 
 func (d *document) mentionCmd(ts *testscript.TestScript, _ bool, args []string) {

@@ -26,8 +26,8 @@ type item struct {
 
 func (i item) String() string { return fmt.Sprintf("line %d: %s %q", i.line, i.kind, i.text) }
 
-// programs are what a command in a sentence begins with.
-var programs = regexp.MustCompile(`^(hermes-gw|go|launchctl|sudo|brew|git|python3|mandoc|sh|\.ci/run)( |$)`)
+// programs are what a command in a sentence begins with. A name alone is a name.
+var programs = regexp.MustCompile(`^(hermes-gw|launchdsim|go|launchctl|sudo|brew|git|python3|mandoc|sh) +[^ ]`)
 
 var (
 	span    = regexp.MustCompile("`([^`]+)`")
@@ -129,7 +129,7 @@ func mdoc(text string) (items []item, err error) {
 			return nil, fmt.Errorf("line %d: %s; commands stand in .Bd -literal", n+1, line)
 		case literal:
 			s := plain.Replace(line)
-			if programs.MatchString(s) || strings.HasPrefix(s, "source ") {
+			if programs.MatchString(s) || strings.HasPrefix(s, "source ") || s == "hermes-gw" {
 				items = append(items, item{command, n + 1, s, ""})
 			}
 		}
