@@ -23,7 +23,7 @@ import (
 )
 
 // documents are those whose lines are run, each by the script of its name.
-var documents = []string{"README.md", "ARCHITECTURE.md", "HERMES.md", "doc/hermes-gw.1"}
+var documents = []string{"README.md", "ARCHITECTURE.md", "HERMES.md", "CONTRIBUTING.md", "doc/hermes-gw.1"}
 
 func TestDocs(t *testing.T) {
 	if runtime.GOOS != "linux" {
