@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/internal/proc"
+	"github.com/hermes-gw/hermes-gw/internal/shellwords"
 	"github.com/hermes-gw/hermes-gw/launchd"
 	"github.com/hermes-gw/hermes-gw/sweep"
 )
@@ -31,11 +32,13 @@ type Finding struct {
 	Advice  string // what else is to be done; "" for nothing
 }
 
-// A gateway that was started so often in so much time, without anybody asking for it, is flapping. At
-// the throttle interval that Hermes' lists have, 30 s, it comes to 4.
+// A gateway that was started so often in so much time, without hermes-gw being asked for it, is
+// flapping, unless it has been running since for longer than launchd holds it back: 30 s in the
+// lists of Hermes, which makes 4 starts.
 const (
-	flapStarts = 3
+	flapStarts = 4
 	flapWindow = 2 * time.Minute
+	flapOver   = 30 * time.Second
 )
 
 // bootFor is how long a job may take from its own program to the gateway's.
@@ -144,7 +147,7 @@ func (d *diagnosis) plist(g *Gateway) {
 				missing = append(missing, dir)
 			}
 		}
-		d.add(g, "log-path", shellWords(append([]string{"mkdir", "-p", "--"}, missing...))+" && "+command("restart", g.Target.String()), "",
+		d.add(g, "log-path", shellwords.Join(append([]string{"mkdir", "-p", "--"}, missing...)...)+" && "+command("restart", g.Target.String()), "",
 			"launchd cannot write its log: %s.", folders[0])
 	}
 	for _, path := range outputs(g.plist) {
@@ -178,9 +181,9 @@ func (d *diagnosis) log(g *Gateway, path string) {
 	mend, advice := "", "Name another one in the property list, and load that with hermes-gw reload."
 	info, gone := os.Lstat(path)
 	if gone == nil && info.Mode().IsRegular() {
-		mend, advice = shellWords([]string{"sudo", "chown", "--", strconv.Itoa(d.h.in.UID), path}), ""
+		mend, advice = shellwords.Join("sudo", "chown", "--", strconv.Itoa(d.h.in.UID), path), ""
 		if errors.Is(err, fs.ErrPermission) && ownedBy(info, d.h.in.UID) {
-			mend = shellWords([]string{"chmod", "u+rw", "--", path})
+			mend = shellwords.Join("chmod", "u+rw", "--", path)
 		}
 	}
 	d.add(g, "log-path", mend, advice, "Its log %s cannot be read: %v.", path, pathless(err))
@@ -202,7 +205,9 @@ func outputs(p *launchd.Plist) (paths []string) {
 }
 
 // command is a call of hermes-gw as it is typed.
-func command(words ...string) string { return shellWords(append([]string{"hermes-gw"}, words...)) }
+func command(words ...string) string {
+	return shellwords.Join(append([]string{"hermes-gw"}, words...)...)
+}
 
 // readableLog says why a log that is there cannot be read by its user. A device is none.
 func readableLog(in Install, path string) error {
@@ -223,7 +228,7 @@ func readableLog(in Install, path string) error {
 func (d *diagnosis) process(g *Gateway) {
 	restart := command("restart", g.Target.String())
 	j := g.Job
-	if starts := d.starts(g); starts >= flapStarts && j.LastExit.Failed() {
+	if starts := d.starts(g); starts >= flapStarts && j.LastExit.Failed() && g.Age() < flapOver {
 		d.add(g, "flapping", command("logs", g.Label), "Mend what its log says, then "+restart+".",
 			"It starts again and again: %d times in the last %.0f minutes without being asked to%s.", starts, flapWindow.Minutes(), lastExit(j))
 		if j.PID == 0 {
@@ -262,8 +267,8 @@ func (d *diagnosis) starts(g *Gateway) int {
 		return n - asked
 	}
 	// A Hermes that notes none: launchd's number is since it was loaded.
-	if age := g.Age(); age < flapWindow/2 && g.Job.Runs != nil && asked == 0 && g.Job.PID > 0 {
-		return *g.Job.Runs - 1
+	if g.Job.Runs != nil && asked == 0 && g.Job.PID > 0 {
+		return *g.Job.Runs
 	}
 	return 0
 }

@@ -118,7 +118,7 @@ func (h *Hermes) loadedLabels(ctx context.Context) (labels map[string][]launchd.
 		switch {
 		case errors.Is(err, launchd.ErrNoDomain):
 			continue
-		case err != nil && !refused(err):
+		case err != nil && !refused(err) && !errors.Is(err, launchd.ErrUnshared):
 			warnings = append(warnings, fmt.Sprintf("The jobs of %s are not known: %v.", d, err))
 			continue
 		case err != nil:

@@ -228,11 +228,11 @@ func (e *NotLoadedError) Unwrap() error { return e.Err }
 func (e *NotLoadedError) Remedy() string {
 	switch {
 	case e.ServedBy != "":
-		return fmt.Sprintf("Restart that one: hermes-gw restart %s.", e.ServedBy)
+		return fmt.Sprintf("Restart that one: %s.", command("restart", e.ServedBy))
 	case e.Plist == "":
 		return "Make its service with hermes gateway install."
 	}
-	return fmt.Sprintf("Load it with hermes-gw start %s, or restart it with --bootstrap.", e.Target.Label)
+	return fmt.Sprintf("Load it with %s, or restart it with --bootstrap.", command("start", e.Target.Label))
 }
 
 // ForeignError says that a gateway's job belongs to another installation.

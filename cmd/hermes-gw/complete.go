@@ -11,6 +11,7 @@ import (
 	"time"
 
 	hermesgw "github.com/hermes-gw/hermes-gw"
+	"github.com/hermes-gw/hermes-gw/internal/shellwords"
 	"github.com/hermes-gw/hermes-gw/launchd"
 )
 
@@ -227,15 +228,10 @@ func (x *completion) ctl(last string) {
 	}
 }
 
-// plainWord reports whether a word means itself to every shell. Nothing else is offered, because
-// bash puts it on the command line as it is.
-func plainWord(s string) bool {
-	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-") == ""
-}
-
-// offer prints a candidate.
+// offer prints a candidate. One that does not mean itself to every shell is left out: bash puts it on
+// the command line as it is.
 func (x *completion) offer(last, word, does string) {
-	if strings.HasPrefix(word, last) && plainWord(x.prefix+word) {
+	if strings.HasPrefix(word, last) && shellwords.Plain(x.prefix+word) {
 		fmt.Fprintf(x.stdout, "%s%s\t%s\n", x.prefix, word, shown(does))
 	}
 }

@@ -17,8 +17,7 @@ import (
 // askTimeout bounds a question to launchd, which is answered at once or never.
 const askTimeout = 10 * time.Second
 
-// connect opens the launchd that the flags and the environment name, behind a gate
-// for this run's signals.
+// connect opens the launchd that is meant, behind a gate for this run's signals.
 func (c *command) connect() error {
 	return c.open(func(t xpc.Transport) xpc.Transport { return gate{t, c.interrupts} })
 }

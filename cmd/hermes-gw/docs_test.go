@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,8 +9,6 @@ import (
 	"strings"
 	"testing"
 )
-
-var update = flag.Bool("update", false, "write doc/hermes-gw.1 and the tables in README.md anew")
 
 // The manual and the tables in README.md come from the tables that help prints:
 // go test ./cmd/hermes-gw -run Docs -update

@@ -147,7 +147,7 @@ func TestDoctor(t *testing.T) {
 		if os.Geteuid() == 0 {
 			line = strings.ReplaceAll(line, "sudo ", "")
 		}
-		if o := f.Run(typed(t, f, line)); o.Code != 0 {
+		if o := f.Run(typed(t, f, line)); o.Code != 0 && !(o.Code == exitSome && strings.Contains(line, "--all")) { // the foreign one is not restarted
 			t.Errorf("%s of %s: %q: exit code %d\n%s%s", e.id, e.label, line, o.Code, o.Stdout, o.Stderr)
 			continue
 		}

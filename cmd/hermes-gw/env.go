@@ -22,6 +22,7 @@ type environment struct {
 	home         func(uid int) (string, error) // the account's home, whatever $HOME says
 	executable   func() (string, error)        // the path of this program
 	consoleOwner func() (uid int, err error)   // who is logged in at the screen
+	unread       func(io.Writer) bool          // whether its reader is gone
 	buildVersion func() string
 	terminal     func(io.Writer) bool                // whether a person reads there
 	size         func(io.Writer) (columns, rows int) // of a terminal; 0 where it does not tell
@@ -41,6 +42,7 @@ func systemEnv() environment {
 		buildVersion: buildVersion,
 		terminal:     isTerminal,
 		size:         windowSize,
+		unread:       isUnread,
 		signals:      listen,
 		hangups:      listenHangup,
 		ignoreHangup: ignoreHangup,
@@ -110,6 +112,17 @@ func windowSize(w io.Writer) (columns, rows int) {
 		return 0, 0
 	}
 	return int(size.Col), int(size.Row)
+}
+
+// isUnread reports whether w is a pipe that nobody reads any more: poll(2).
+func isUnread(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	ask := []unix.PollFd{{Fd: int32(f.Fd())}}
+	_, err := unix.Poll(ask, 0)
+	return err == nil && ask[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0
 }
 
 // isTerminal reports whether w is a terminal, or any other device that is read character by

@@ -165,6 +165,7 @@ func newCall(server string) *call {
 		buildVersion: func() string { return "v1.2.3" },
 		terminal:     isTerminal,
 		size:         windowSize,
+		unread:       isUnread,
 		signals:      func() <-chan os.Signal { return c.signals },
 		hangups:      func() <-chan os.Signal { return c.hangups },
 		ignoreHangup: func() { c.hangupIgnored++ },

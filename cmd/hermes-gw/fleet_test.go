@@ -1,14 +1,17 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/hermes-gw/hermes-gw/internal/embedtest/fleet"
+	"github.com/hermes-gw/hermes-gw/launchd/launchdtest"
 )
 
 // typed prepares a command line of /bin/sh in which hermes-gw is the built command, with the
@@ -62,3 +65,15 @@ func doctor(t *testing.T, f *fleet.Fleet) (list []found) {
 	}
 	return doc.Results
 }
+
+// contextFor bounds a wait for an event.
+func contextFor(t *testing.T) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), patience)
+}
+
+// asked828or708 is a look at the jobs.
+func asked828or708(e launchdtest.Event) bool {
+	return e.Kind == launchdtest.Request && (e.Routine == 828 || e.Routine == 708)
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

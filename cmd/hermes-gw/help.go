@@ -87,8 +87,8 @@ var overviewExamples = []example{
 const whatItIs = `hermes-gw restarts launchd jobs, above all the gateways of Hermes, with one request
 to launchd: the job is never unloaded, so it comes back whoever dies meanwhile.`
 
-// columns are examples of which each fits into a line.
-func columns(list []example) string {
+// exampleLines are examples of which each fits into a line.
+func exampleLines(list []example) string {
 	var b strings.Builder
 	for _, e := range list {
 		fmt.Fprintf(&b, "  %-44s %s\n", e.line, e.does)
@@ -99,7 +99,7 @@ func columns(list []example) string {
 // overview is what hermes-gw help prints.
 func overview() string {
 	var b strings.Builder
-	b.WriteString(whatItIs + "\n\nExamples:\n" + columns(overviewExamples))
+	b.WriteString(whatItIs + "\n\nExamples:\n" + exampleLines(overviewExamples))
 	b.WriteString("\nVerbs (hermes-gw help VERB says more):\n")
 	for _, v := range verbs() {
 		fmt.Fprintf(&b, "  %-10s %s\n", v.name, v.summary)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -21,14 +20,18 @@ type logResult struct {
 	err   error
 	head  bool // say which file it is
 
+	absent  bool // there is no such job
 	warning string
 }
 
 func (r *logResult) exitCode() int {
-	if r.err != nil {
-		return exitFailed
+	switch {
+	case r.err == nil:
+		return exitOK
+	case r.absent:
+		return exitNotThere
 	}
-	return exitOK
+	return exitOf(outcomeOf(r.err))
 }
 func (r *logResult) subject() string { return r.job }
 func (r *logResult) warnings() []string {
@@ -102,7 +105,7 @@ func runLogs(c *command) report {
 			if err == nil {
 				err = &plistError{j.Plist, "it names no file for the job's output", "Give it StandardOutPath and StandardErrorPath, and load it with hermes-gw reload.", nil}
 			}
-			r.results = append(r.results, &logResult{job: name, err: err})
+			r.results = append(r.results, &logResult{job: name, err: err, absent: !j.Loaded()})
 		}
 		there := false
 		for i := range files {
@@ -125,16 +128,13 @@ func runLogs(c *command) report {
 		return r
 	}
 	c.printNow(r)
-	reading, done := context.WithCancel(c.ctx)
+	reading, done := c.untilUnread()
 	defer done()
-	out := &reader{Writer: c.stdout}
 	hermesgw.Follow(reading, h.Install(), logs, func(l hermesgw.Log, line string) {
 		if len(logs) > 1 {
 			line = l.Name + ": " + line
 		}
-		if fmt.Fprintln(out, line); out.gone {
-			done()
-		}
+		fmt.Fprintln(c.stdout, line)
 	})
 	return r
 }

@@ -86,6 +86,8 @@ func (p *progress) event(e launchd.Event) {
 	switch e.Kind {
 	case launchd.EventSpawned, launchd.EventReady:
 		job.what = ""
+	case launchd.EventRequested: // from now on launchd is at it
+		job.what = "waits for launchd (" + e.Detail + ")"
 	default:
 		job.what = what
 	}

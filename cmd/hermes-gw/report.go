@@ -160,6 +160,20 @@ func (r report) print(verb string, code int, how manner, stdout, stderr io.Write
 	}
 }
 
+// written notes the first error of a writer.
+type written struct {
+	io.Writer
+	err error
+}
+
+func (w *written) Write(b []byte) (int, error) {
+	n, err := w.Writer.Write(b)
+	if w.err == nil {
+		w.err = err
+	}
+	return n, err
+}
+
 // complain writes one line: what failed, on what, why, what to do.
 func complain(w io.Writer, verb, subject string, p *problem) {
 	line := strings.ReplaceAll(p.Message, "\n", "; ")

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 
 	hermesgw "github.com/hermes-gw/hermes-gw"
@@ -348,12 +350,31 @@ func (c *command) planned(groups []userGroup, o hermesgw.RestartOptions) (r repo
 	return r
 }
 
-// sparedLines tell of the processes that look like gateways and would be left alone.
+// sparedLines tell of the processes that look like gateways and would be left alone, a line for
+// each reason.
 func sparedLines(d *hermesgw.SweepDocument) (lines []string) {
+	const most = 8 // pids in a line; JSON has them all
+	pids := map[string][]string{}
+	var reasons []string
 	for _, p := range d.Processes {
-		if p.Outcome == string(sweep.Spared) {
-			lines = append(lines, shown(fmt.Sprintf("would spare process %d: %s", p.PID, p.Reason)))
+		if p.Outcome != string(sweep.Spared) {
+			continue
 		}
+		if pids[p.Reason] == nil {
+			reasons = append(reasons, p.Reason)
+		}
+		pids[p.Reason] = append(pids[p.Reason], strconv.Itoa(p.PID))
+	}
+	for _, reason := range reasons {
+		who := "process " + pids[reason][0]
+		if n := len(pids[reason]); n > 1 {
+			who = fmt.Sprintf("%d processes (%s", n, strings.Join(pids[reason][:min(n, most)], ", "))
+			if n > most {
+				who += ", ..."
+			}
+			who += ")"
+		}
+		lines = append(lines, shown("would spare "+who+": "+reason))
 	}
 	return lines
 }

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/launchd"
@@ -95,7 +98,11 @@ func (c *command) printNow(r report) int {
 	}
 	if !c.printed {
 		c.printed = true
-		r.print(c.verb.name, code, c.how(), c.stdout, c.stderr)
+		out := &written{Writer: c.stdout}
+		r.print(c.verb.name, code, c.how(), out, c.stderr)
+		if out.err != nil && !errors.Is(out.err, syscall.EPIPE) { // of a reader that went away nobody needs to be told
+			fmt.Fprintf(c.stderr, "hermes-gw: warning: the report could not be written: %v\n", pathless(out.err))
+		}
 	}
 	return code
 }

@@ -18,12 +18,13 @@ import (
 var errInterrupted = errors.New("interrupted")
 
 // listen takes over the signals that the whole run depends on. SIGPIPE is
-// ignored: a reader of stdout that goes away must not end a restart half-way.
+// ignored: a reader of stdout that goes away must not end a restart half-way, and
+// SIGXFSZ, because neither must a note that is larger than files may be here.
 // SIGHUP keeps its default action until a request that changes something goes
 // out. A signal that was ignored when the command started (nohup, a background
 // job of a script) stays ignored.
 func listen() <-chan os.Signal {
-	signal.Ignore(syscall.SIGPIPE)
+	signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ)
 	c := make(chan os.Signal, 4)
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		if !signal.Ignored(s) {

@@ -15,7 +15,7 @@ type topic struct {
 // there is to say about the command, for whoever makes a manual of it.
 func topics() []topic {
 	return []topic{
-		{"targets", "how jobs are named", func() string { return "Examples:\n" + columns(targetExamples) + "\n" + targetsText }},
+		{"targets", "how jobs are named", func() string { return "Examples:\n" + exampleLines(targetExamples) + "\n" + targetsText }},
 		{"flags", "every flag, and which verbs have it", flagsText},
 		{"exit-codes", "what each exit code means", exitCodesText},
 		{"environment", "the variables that are read", environmentText},

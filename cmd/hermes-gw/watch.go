@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,7 +17,6 @@ const watchEvery = time.Second
 // watch looks again and again until the command is interrupted, or nobody reads any more. A terminal is
 // redrawn each time; anything else gets the report again when something but the time has changed.
 func (c *command) watch(look func() report) report {
-	out := &reader{Writer: c.stdout}
 	redraw := !c.opts.json && c.env.terminal(c.stdout) && !dumb(c.env.getenv(envTerm))
 	every := time.NewTicker(watchEvery)
 	defer every.Stop()
@@ -28,31 +28,33 @@ func (c *command) watch(look func() report) report {
 		case r.err != nil && isUsage(r.err):
 			return r
 		case redraw:
-			c.redraw(out, r, before == "")
+			c.redraw(r, before == "")
 			before = now
 		case now != before:
 			if before != "" && !c.opts.json {
-				fmt.Fprintf(out, "\n%s\n", time.Now().Format(time.DateTime))
+				fmt.Fprintf(c.stdout, "\n%s\n", time.Now().Format(time.DateTime))
 			}
-			r.print(c.verb.name, r.code(), c.how(), out, c.stderr)
+			r.print(c.verb.name, r.code(), c.how(), c.stdout, c.stderr)
 			before = now
-		}
-		if out.gone {
-			break
 		}
 		select {
 		case <-every.C:
-			continue
+			if !c.env.unread(c.stdout) {
+				continue
+			}
 		case <-c.ctx.Done():
 		}
 		break
+	}
+	if redraw {
+		fmt.Fprintln(c.stdout)
 	}
 	c.printed = true
 	return report{}
 }
 
 // redraw puts the report in the place of the last one, as much as the window holds of it.
-func (c *command) redraw(out io.Writer, r report, first bool) {
+func (c *command) redraw(r report, first bool) {
 	var text bytes.Buffer
 	r.print(c.verb.name, r.code(), c.how(), &text, &text)
 	lines := strings.Split(strings.TrimRight(text.String(), "\n"), "\n")
@@ -74,7 +76,7 @@ func (c *command) redraw(out io.Writer, r report, first bool) {
 	}
 	b.WriteString("\x1b[J")
 	if c.ctx.Err() == nil {
-		io.WriteString(out, b.String())
+		io.WriteString(c.stdout, b.String())
 	}
 }
 
@@ -116,14 +118,21 @@ func timeless(v any) any {
 	return v
 }
 
-// reader notices when nobody reads any more.
-type reader struct {
-	io.Writer
-	gone bool
-}
-
-func (r *reader) Write(b []byte) (int, error) {
-	n, err := r.Writer.Write(b)
-	r.gone = r.gone || err != nil
-	return n, err
+// untilUnread is the run's context, which also ends when nobody reads stdout any more.
+func (c *command) untilUnread() (ctx context.Context, stop func()) {
+	ctx, stop = context.WithCancel(c.ctx)
+	go func() {
+		for every := time.NewTicker(watchEvery); ; {
+			select {
+			case <-ctx.Done():
+				every.Stop()
+				return
+			case <-every.C:
+			}
+			if c.env.unread(c.stdout) {
+				stop()
+			}
+		}
+	}()
+	return ctx, stop
 }

@@ -379,7 +379,8 @@ func TestProbePinned(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, launchdtest.TimeScale(0.25), launchdtest.PinCode())
 	b.only("constraint")
-	b.run(t.Context()).verdict(t, "constraint", Answered, "Yes, even by the same code in another file", "the job does not start")
+	// A pin is of the code, and the probe has no other code to put in its place.
+	b.run(t.Context()).verdict(t, "constraint", Answered, "Not when the new file has the same code: the job runs")
 }
 
 func TestProbeSecrets(t *testing.T) {
