@@ -30,7 +30,17 @@ func TestDocsReadme(t *testing.T) {
 	if what := strings.Join(strings.Fields(whatItIs), " "); !strings.Contains(linkless(said), what) {
 		t.Errorf("README.md does not begin with what help says:\n%s", what)
 	}
+	example, err := os.ReadFile("../../example_readme_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, shown, found := strings.Cut(string(example), "// restartGateways is shown in README.md.\n")
+	shown, _, ended := strings.Cut(shown, "\n}\n")
+	if !found || !ended {
+		t.Fatal("example_readme_test.go has no function to show")
+	}
 	for _, table := range []struct{ name, rows string }{
+		{"example", "```go\n" + shown + "\n}\n```\n"},
 		{"verbs", verbsTable()},
 		{"targets", "```sh\n" + commented(targetExamples) + "```\n\n```text\n" + strings.TrimSpace(targetsText) + "\n```\n"},
 		{"exit codes", exitCodesTable()},

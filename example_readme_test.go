@@ -12,6 +12,7 @@ import (
 	"github.com/hermes-gw/hermes-gw/launchd/launchdtest"
 )
 
+// restartGateways is shown in README.md.
 func restartGateways(ctx context.Context, client *launchd.Client) error {
 	in, err := hermesgw.Locate(hermesgw.Where{UID: os.Getuid(), HermesHome: os.Getenv("HERMES_HOME")})
 	if err != nil {
@@ -29,9 +30,9 @@ func restartGateways(ctx context.Context, client *launchd.Client) error {
 	return nil
 }
 
-// A program restarts the gateways of an installation; here of one that an embedded launchd has.
+// What README.md shows: a program restarts the gateways of an installation; here of one that an embedded launchd has.
 // On a Mac, launchd.Open(ctx, launchd.Options{}) gives a Client of the real one.
-func Example() {
+func Example_readme() {
 	root, err := os.MkdirTemp("", "hermes")
 	if err != nil {
 		log.Fatal(err)
