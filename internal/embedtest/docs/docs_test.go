@@ -314,7 +314,7 @@ func aligned(text string) string {
 }
 
 var (
-	times   = regexp.MustCompile(`\b\d+(\.\d+)? ?(ns|us|µs|ms|s|min|h)\b`)
+	times   = regexp.MustCompile(`\b\d+(\.\d+)? ?(ns|us|µs|ms|s|min|m|h)\b`)
 	numbers = regexp.MustCompile(`\b\d+(\.\d+)?\b`)
 	gaps    = regexp.MustCompile(`[ \t]+`)
 )
