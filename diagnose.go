@@ -41,8 +41,8 @@ const (
 	flapOver   = 30 * time.Second
 )
 
-// bootFor is how long a job may take from its own program to the gateway's.
-const bootFor = 5 * time.Second
+// startsFor is how long a job may take from its own program to the gateway's.
+const startsFor = 5 * time.Second
 
 // Diagnose looks for what is wrong with the gateways of the installation. It changes nothing. The
 // error is that of Discover.
@@ -81,6 +81,9 @@ func (d *diagnosis) add(g *Gateway, id, command, advice, format string, args ...
 func (d *diagnosis) gateway(g *Gateway) {
 	if g.Problem != nil {
 		d.add(g, "plist-unreadable", "", remedyOf(g.Problem), "It cannot be looked at as a whole: %v.", g.Problem)
+	}
+	if g.Unknown {
+		return
 	}
 	if !g.Loaded() {
 		d.unloaded(g)
@@ -250,7 +253,7 @@ func (d *diagnosis) process(g *Gateway) {
 		d.add(g, "not-running", restart, "", "It is loaded, but has no process%s.", lastExit(j))
 		return
 	}
-	if g.Process.IsZero() && g.Age() > bootFor {
+	if g.Process.IsZero() && g.Age() > startsFor {
 		d.add(g, "no-gateway", command("ps", "--tree"), "", "Process %d and what is below it has no gateway in it, by its arguments.", j.PID)
 	}
 	if path, at := replaced(g); path != "" {

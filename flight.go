@@ -200,9 +200,9 @@ func (h *Hermes) flightNote(t launchd.Target) flightNote {
 }
 
 // sending notes that the target is about to be restarted.
-func (f *flight) sending() {
+func (f *flight) sending() error {
 	if f == nil {
-		return
+		return nil
 	}
 	now := int64(proc.Clock())
 	f.note.Requests = slices.DeleteFunc(f.note.Requests, func(r flightRequest) bool {
@@ -212,7 +212,7 @@ func (f *flight) sending() {
 	if n := len(f.note.Requests) - 8*rateLimit; n > 0 {
 		f.note.Requests = f.note.Requests[n:]
 	}
-	f.write()
+	return f.write()
 }
 
 // land gives the right back.
@@ -225,13 +225,19 @@ func (f *flight) land() {
 	f.file.Close()
 }
 
-// write replaces the note. A note that cannot be written, or half, is a hint that is missing.
-func (f *flight) write() {
+// write replaces the note. A note that cannot be written, or half, is a hint that is missing. It is
+// written over the last one before the rest of that is cut off: on a full disk there may be room
+// for no other.
+func (f *flight) write() error {
 	b, err := json.Marshal(f.note)
-	if err != nil || f.file.Truncate(0) != nil {
-		return
+	if err != nil {
+		return err
 	}
-	f.file.WriteAt(append(b, '\n'), 0)
+	b = append(b, '\n')
+	if _, err := f.file.WriteAt(b, 0); err != nil {
+		return err
+	}
+	return f.file.Truncate(int64(len(b)))
 }
 
 func readFlightNote(file *os.File) (n flightNote) {

@@ -55,10 +55,15 @@ func (r *run) one(ctx context.Context, i *item, res *Result, sending func()) {
 		res.fail(err)
 		return
 	}
+	old := r.predecessor(ctx, i, res)
+	if timeout, ends := exitTimeout(i.Job); old != nil && ends {
+		o.ReadyTimeout += timeout + beyondExit // the new gateway cannot be ready before the old one is gone
+	}
+	children := r.leftovers(ctx, i)
 	exit := watchExit(i.job)
 	var sent time.Time
 	since := func(at time.Time) time.Duration {
-		if sent.IsZero() {
+		if sent.IsZero() || at.IsZero() {
 			return 0
 		}
 		return at.Sub(sent)
@@ -71,15 +76,21 @@ func (r *run) one(ctx context.Context, i *item, res *Result, sending func()) {
 			res.Phases.Ready = since(e.Time)
 		}
 		r.event(e)
+		old.saw(ctx, e)
 	}
 	o.Sending = func(sofar launchd.RestartResult) {
-		right.sending()
+		if err := right.sending(); err != nil {
+			res.Warnings = append(res.Warnings, fmt.Sprintf("It could not be noted that it is restarted (%v), so the guard against too many restarts does not count it.", err))
+		}
 		r.changing()
 		res.Phases.Resolve = time.Since(r.start)
 		sent = time.Now()
 		if sofar.Inside && sending != nil {
 			before := *res
-			res.Outcome, res.Method = launchd.OutcomeRequested, launchd.MethodKickstart
+			res.Outcome = launchd.OutcomeRequested
+			if o.Graceful == nil {
+				res.Method = launchd.MethodKickstart
+			}
 			res.Warnings = append(res.Warnings, sofar.Warnings...)
 			res.Phases.Total = time.Since(r.start)
 			sending()
@@ -95,10 +106,12 @@ func (r *run) one(ctx context.Context, i *item, res *Result, sending func()) {
 	stop()
 	r.h.log.Debug("restarted", "target", i.Target, "outcome", done.Outcome, "pid", done.New, "error", err)
 	res.take(done, err)
+	old.end(ctx, res)
 	res.Phases.Drain, res.Phases.Request, res.Phases.Verify = done.Drain, done.Request, done.Ready
 	if at, ok := exit(err == nil); ok {
-		res.Phases.OldExit = since(at)
+		res.Phases.OldExit = max(since(at), since(old.left()))
 	}
+	left(ctx, children, res)
 	r.aftermath(i, res)
 }
 
@@ -173,7 +186,7 @@ func (r *run) options(ctx context.Context, i *item, res *Result) (o launchd.Rest
 		reload := r.h.o.Reload
 		o.Reload = &reload
 	}
-	if r.o.Wait == WaitReady || r.o.Wait == WaitPlatforms {
+	if r.waits() {
 		o.Ready = r.readiness(i, res)
 	}
 	if !r.o.Graceful || i.job.IsZero() {
@@ -183,11 +196,14 @@ func (r *run) options(ctx context.Context, i *item, res *Result) (o launchd.Rest
 	if !i.gateway {
 		return o, nil
 	}
-	process, err := r.h.find(ctx, i.job, i.Home)
+	process, isStopped, err := r.h.find(ctx, i.job, i.Home)
 	if err != nil {
 		return o, &NoGatewayError{Target: i.Target, Err: err}
 	}
 	res.OldGateway = process.PID
+	if i.Stopped = isStopped; isStopped {
+		res.Warnings = append(res.Warnings, fmt.Sprintf("Its gateway's process %d is stopped (SIGSTOP), so it finishes no work: let it go on with kill -CONT %[1]d.", process.PID))
+	}
 	if stuck, why := wedged(ctx, r.h.in, i.Home, process.PID, time.Now()); stuck {
 		res.Warnings = append(res.Warnings, "It was not asked to finish its work, because it is wedged: "+why+".")
 		o.Graceful = nil
@@ -195,10 +211,14 @@ func (r *run) options(ctx context.Context, i *item, res *Result) (o launchd.Rest
 	}
 	o.Graceful.Signal = syscall.SIGUSR1
 	o.Graceful.Process = func(ctx context.Context, job launchd.Identity) (launchd.Identity, error) {
-		return r.h.find(ctx, job, i.Home)
+		id, _, err := r.h.find(ctx, job, i.Home)
+		return id, err
 	}
 	return o, nil
 }
+
+// waits reports whether a new process must also be ready.
+func (r *run) waits() bool { return r.o.Wait == WaitReady || r.o.Wait == WaitPlatforms }
 
 // drainFor is how long a gateway may take to finish its work.
 func (r *run) drainFor(j launchd.Job) time.Duration {

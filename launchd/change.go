@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/internal/proc"
@@ -125,23 +126,22 @@ func (x *change) resume(ctx context.Context) (pid int, err error) {
 	}
 }
 
-// inside reports whether this process is the old process or a descendant of it.
+// inside reports whether this process ends with the old process.
 func (x *change) inside() bool { return x.c.Inside(x.old) }
 
-// Inside reports whether this process is the given one, a job's for instance, or a
-// descendant of it, so that who stops that process may stop this one. Only the parents
-// count: environment variables are inherited by those who are not inside any more. Where
-// the parents cannot be looked up it is true for any process, because that is the careful
-// answer: a caller inside must not wait for its own end. The zero Identity, and one without
-// a Start whose pid is not among the parents, is false.
-//
-// A process that was handed to another parent, because its own one exited, is no
-// descendant any more, although launchd may stop it with the job's process group.
+// Inside reports whether this process is the given one, a job's for instance, a descendant of
+// it, or in the process group that it leads, so that who stops that process may stop this
+// one: launchd ends a job's process group with the job, those included whose parents have
+// exited (AbandonProcessGroup in launchd.plist(5)). Environment variables do not count: they
+// are inherited by those who are not inside any more. Where the parents cannot be looked
+// up it is true for any process, because that is the careful answer: a caller inside must
+// not wait for its own end. The zero Identity, and one without a Start whose pid is neither
+// among the parents nor the group's, is false.
 func (c *Client) Inside(process Identity) bool {
 	switch process.PID {
 	case 0:
 		return false
-	case os.Getpid():
+	case os.Getpid(), syscall.Getpgrp(): // no process gets the number of a group that is not empty
 		return true
 	}
 	above, err := c.ancestors()

@@ -28,7 +28,8 @@ type Graceful struct {
 	// launchd would give it.
 	For time.Duration
 	// Leave leaves the process alone when For is over, which is an error that wraps
-	// [ErrDraining]; otherwise it is stopped as without Graceful.
+	// [ErrDraining]; otherwise it is stopped as without Graceful. A wrapper that stays 5 s after
+	// the process that was asked has exited is stopped in any case.
 	Leave bool
 }
 
@@ -83,9 +84,15 @@ func (r *restart) drain(ctx context.Context) (gone, over bool, err error) {
 		r.res.Outcome = OutcomeRequested
 		return false, true, nil
 	}
-	for _, p := range held {
+	for n, p := range held {
+		finished := n > 0 || !signalled // the gateway has gone, this is its wrapper
+		if finished {
+			var cancel context.CancelFunc
+			waiting, cancel = context.WithTimeout(waiting, settle)
+			defer cancel()
+		}
 		if err := p.Wait(waiting); err != nil && !(r.gone(asked) && r.gone(r.old)) {
-			return r.undrained(ctx, asked, limit)
+			return r.undrained(ctx, asked, limit, finished)
 		}
 	}
 	r.emit(Event{Kind: EventExited, PID: r.old.PID})
@@ -134,8 +141,9 @@ func (r *restart) asked(ctx context.Context) (Identity, error) {
 
 var errNotInside = errors.New("not in the job's process tree")
 
-// undrained decides what follows a drain that did not end in time.
-func (r *restart) undrained(ctx context.Context, asked Identity, limit time.Duration) (gone, over bool, err error) {
+// undrained decides what follows a drain that did not end in time; finished says that it did, but
+// for a wrapper that stays although the process that was asked has exited.
+func (r *restart) undrained(ctx context.Context, asked Identity, limit time.Duration, finished bool) (gone, over bool, err error) {
 	if err := ctx.Err(); err != nil {
 		r.res.Outcome = OutcomeNotReady
 		return false, true, fmt.Errorf("restart %s: out of time: %w (process %d): %w", r.t, ErrDraining, asked.PID, err)
@@ -149,6 +157,9 @@ func (r *restart) undrained(ctx context.Context, asked Identity, limit time.Dura
 	case j.PID != r.old.PID || r.replaced(j.PID):
 		r.warn("Process %d has not exited after %v, although the job's process has.", asked.PID, limit)
 		return true, false, nil
+	case finished:
+		r.warn("Process %d finished its work and exited; the job's process %d stayed and was stopped.", asked.PID, r.old.PID)
+		return false, false, nil
 	case r.o.Graceful.Leave:
 		r.res.Outcome = OutcomeNotReady
 		return false, true, fmt.Errorf("restart %s: process %d after %v: %w", r.t, asked.PID, limit, ErrDraining)

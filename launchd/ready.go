@@ -22,6 +22,11 @@ func (r *restart) ready(ctx context.Context) error {
 	if limit <= 0 {
 		limit = readyFor
 	}
+	if r.o.Ready == nil { // the new process has been seen: to look at it is not a matter of time left
+		longer, cancel := outlast(ctx, lastLook)
+		defer cancel()
+		ctx = longer
+	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if r.o.Ready != nil {

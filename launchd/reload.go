@@ -46,7 +46,7 @@ type ReloadResult struct {
 	Outcome    Outcome  // OutcomeRestarted or OutcomeStarted, or why not
 	Old        int      // pid before; 0 when the job was not running
 	New        int      // pid after; 0 when none was seen
-	Inside     bool     // the caller is the job's process or a descendant of it
+	Inside     bool     // the caller is the job's process, a descendant of it, or in its process group
 	RolledBack bool     // the new definition could not be loaded, the old one is again
 	Warnings   []string // one sentence each
 	Total      time.Duration

@@ -70,7 +70,7 @@ type RestartResult struct {
 	Outcome  Outcome
 	Old      int      // pid before; 0 when the job was not running
 	New      int      // pid after; 0 when none was seen
-	Inside   bool     // the caller is the job's process or a descendant of it, see [Client.Inside]
+	Inside   bool     // the caller is the job's process, a descendant of it, or in its process group, see [Client.Inside]
 	Method   string   // one of the Method constants; "" without a new process
 	Warnings []string // one sentence each
 	// OldExit is how the old process ended, if Verify was set and launchd told. A SIGKILL
@@ -122,8 +122,8 @@ const (
 // If the answer is lost (*[xpc.UnknownOutcome]), the job is read again: another process
 // is success with MethodObserved, else the outcome is OutcomeUnknown.
 //
-// A caller that is the job's process or a descendant of it gets OutcomeRequested instead
-// of success or unknown, with New if it was seen. As a rule the call does not return
+// A caller that is the job's process, a descendant of it, or in the process group that it
+// leads gets OutcomeRequested instead of success or unknown, with New if it was seen. As a rule the call does not return
 // then, because launchd stops the caller with the job; the restart still happens.
 // See [RestartOptions].Sending.
 //

@@ -13,6 +13,11 @@ const (
 	envSSHConnection = "SSH_CONNECTION"
 	envSSHTTY        = "SSH_TTY"
 
+	envUserHome = "HOME"
+	envUser     = "USER"
+	envLogName  = "LOGNAME"
+	envSudoUser = "SUDO_USER"
+
 	envTerm    = "TERM"
 	envAll     = "LC_ALL"
 	envCharset = "LC_CTYPE"
@@ -37,5 +42,9 @@ func envTable() []envRow {
 		{envAll, "before LC_CTYPE, before LANG: where it does not name UTF-8, only ASCII is drawn"},
 		{envCharset, "likewise"},
 		{envLang, "likewise"},
+		{envUserHome, "probe leaves this path out of its report; nothing is looked for there"},
+		{envUser, "probe leaves this name out of its report"},
+		{envLogName, "likewise"},
+		{envSudoUser, "likewise"},
 	}
 }

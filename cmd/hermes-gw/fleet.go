@@ -36,6 +36,8 @@ func (r *gatewayResult) state() string {
 		return "foreign"
 	case r.ServedBy != "":
 		return "served"
+	case r.Unknown:
+		return "unknown"
 	case !r.Loaded() && r.Job.Disabled != nil && *r.Job.Disabled:
 		return "disabled"
 	case !r.Loaded():
@@ -53,7 +55,7 @@ func (r *gatewayResult) warnings() (list []string) {
 	switch {
 	case r.Foreign != "":
 		return nil // not ours to worry about
-	case r.ServedBy != "":
+	case r.ServedBy != "", r.Unknown:
 	case !r.Loaded() && r.Job.Disabled != nil && *r.Job.Disabled:
 		warn("it is disabled, so launchd does not load it: %s && %s", gw("ctl", "enable", r.subject()), gw("start", r.Label))
 	case r.rival != "":
@@ -73,6 +75,9 @@ func (r *gatewayResult) warnings() (list []string) {
 	}
 	if len(r.Stale) > 0 {
 		warn("its property list says otherwise than what is loaded (%s): %s", strings.Join(r.Stale, ", "), gw("reload", r.subject()))
+	}
+	if r.Stopped {
+		warn("its gateway's process %d is stopped (SIGSTOP) and does nothing: kill -CONT %[1]d", r.Process.PID)
 	}
 	if r.Locked && r.Job.PID == 0 {
 		warn("another process holds the lock of %s: hermes-gw ps", r.Home)

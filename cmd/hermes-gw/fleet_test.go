@@ -18,6 +18,7 @@ import (
 // surroundings that fleet.Prepare gives it.
 func typed(t *testing.T, f *fleet.Fleet, line string) *exec.Cmd {
 	t.Helper()
+	fleet.NeedsShell(t)
 	cmd := f.Prepare("here")
 	n := len(cmd.Args) - 2
 	gw := cmd.Args[n]

@@ -24,7 +24,7 @@ func appendTo(t *testing.T, path, text string) {
 
 func TestLogs(t *testing.T) {
 	t.Parallel()
-	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest}, {Name: "new", Plist: fleet.Oldest, Unloaded: true}}})
+	f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest}, {Name: "new", Plist: fleet.Oldest, Unloaded: true}}})
 	g := f.Gateway("work")
 	log := filepath.Join(g.Home, "logs", "gateway.log")
 	out := newFlowing()
@@ -102,7 +102,7 @@ func TestLogs(t *testing.T) {
 // A job that is no gateway has the files that its property list names, or none.
 func TestLogsOfAnotherJob(t *testing.T) {
 	t.Parallel()
-	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest}}})
+	f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest}}})
 	out := filepath.Join(f.Dir, "agent.out")
 	for label, keys := range map[string]string{
 		"org.example.agent": "<key>StandardOutPath</key><string>" + out + "</string>",

@@ -15,7 +15,7 @@ import (
 
 // busyFleet has a gateway that takes its time and says why.
 func busyFleet(t *testing.T) *fleet.Fleet {
-	return fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{Name: "work", Standin: fleet.Standin{
+	return fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Standin: fleet.Standin{
 		Drain: 3 * time.Second, ActiveWork: []standin.Work{{Kind: "chat", Session: "secret-session", Elapsed: 12}},
 	}}}})
 }
@@ -69,7 +69,7 @@ func TestProgressOnADumbTerminal(t *testing.T) {
 // A pipe gets nothing, unless it is asked for.
 func TestProgressInAPipe(t *testing.T) {
 	t.Parallel()
-	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest, Standin: fleet.Standin{Teardown: time.Second}}}})
+	f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest, Standin: fleet.Standin{Teardown: time.Second}}}})
 	if o := f.Command("restart", "-p", "work"); o.Code != 0 || o.Stderr != "" || strings.Count(o.Stdout, "\n") != 1 {
 		t.Errorf("%+v", o)
 	}
@@ -89,7 +89,7 @@ func TestProgressInAPipe(t *testing.T) {
 // The last lines of its log tell why a new process died.
 func TestNewProcessDies(t *testing.T) {
 	t.Parallel()
-	f := fleet.New(t, fleet.Options{TimeScale: 0.05, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Middle, Keys: map[string]any{"ThrottleInterval": 2}}}})
+	f := fleet.New(t, fleet.Options{Outside: true, TimeScale: 0.05, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Middle, Keys: map[string]any{"ThrottleInterval": 2}}}})
 	f.Behave("work", fleet.Standin{Stderr: []string{"Traceback (most recent call last):", "\x1b[31mKeyError: 'token'", "password=hunter2"}, Exit: &standin.Exit{Code: 1}})
 	o := f.Command("restart", "-p", "work", "--wait", "ready", "--timeout", "20s")
 	if o.Code != exitNotReady || o.Stdout != "" {

@@ -41,6 +41,7 @@ type fields struct {
 	// Of restart.
 	DryRun   bool                    `json:"dry_run,omitempty"`
 	Sweep    *hermesgw.SweepDocument `json:"sweep,omitempty"`
+	Excluded []hermesgw.Excluded     `json:"excluded,omitempty"`
 	Warnings []string                `json:"warnings,omitempty"`
 }
 

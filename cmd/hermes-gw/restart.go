@@ -288,6 +288,7 @@ func (g *groups) report(n int, sofar *hermesgw.Report) (r report) {
 			r.results = append(r.results, &restartResult{done.Results[k]})
 		}
 		r.fields.Warnings = append(r.fields.Warnings, done.Warnings...)
+		r.fields.Excluded = append(r.fields.Excluded, done.Excluded...)
 		if done.Sweep != nil {
 			d := done.Sweep.Document()
 			r.fields.Sweep, r.after = &d, sweepLines(&d)
@@ -335,9 +336,11 @@ func (c *command) planned(groups []userGroup, o hermesgw.RestartOptions) (r repo
 			r.results = append(r.results, &plannedResult{plan.Jobs[i]})
 		}
 		r.fields.Warnings = append(r.fields.Warnings, plan.Warnings...)
+		r.fields.Excluded = append(r.fields.Excluded, plan.Excluded...)
+		r.after = append(r.after, excludedLines(plan.Excluded)...)
 		if d := plan.SweepDocument(); d != nil {
 			r.fields.Sweep = d
-			r.after = append(sweepLines(d), sparedLines(d)...)
+			r.after = append(append(r.after, sweepLines(d)...), sparedLines(d)...)
 			if plan.SweepErr != nil {
 				r.fields.Warnings = append(r.fields.Warnings, "There would be no sweep: "+message(plan.SweepErr))
 			}
@@ -348,6 +351,14 @@ func (c *command) planned(groups []userGroup, o hermesgw.RestartOptions) (r repo
 	}
 	r.fields.DryRun = true
 	return r
+}
+
+// excludedLines tell of the jobs that look like gateways and would be left alone.
+func excludedLines(list []hermesgw.Excluded) (lines []string) {
+	for _, e := range list {
+		lines = append(lines, shown(fmt.Sprintf("would leave %s alone: %s", e.Target, e.Reason)))
+	}
+	return lines
 }
 
 // sparedLines tell of the processes that look like gateways and would be left alone, a line for

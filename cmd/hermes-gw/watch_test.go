@@ -54,7 +54,7 @@ func (f *flowing) until(t *testing.T, fits func(string) bool) string {
 // with 130.
 func TestStatusWatchInAPipe(t *testing.T) {
 	t.Parallel()
-	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest}}})
+	f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest}}})
 	for _, args := range [][]string{{"status", "--watch"}, {"status", "--watch", "--json"}, {"status", "--watch", f.Gateway("work").Label}} {
 		old := f.JobPID("work")
 		cmd := f.Prepare(args...)
@@ -105,7 +105,7 @@ func TestStatusWatchInAPipe(t *testing.T) {
 // On a terminal it is redrawn, cut to the window, and Ctrl-C ends it.
 func TestStatusWatchOnATerminal(t *testing.T) {
 	t.Parallel()
-	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest}}})
+	f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest}}})
 	cmd := f.Prepare("status", "--watch")
 	cmd.Env = append(cmd.Env, "TERM=xterm")
 	terminal := f.Terminal(cmd)
@@ -122,7 +122,7 @@ func TestStatusWatchOnATerminal(t *testing.T) {
 // Whoever pipes it into head does not have it run for ever; nor logs -f.
 func TestWatchEndsWithItsReader(t *testing.T) {
 	t.Parallel()
-	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest}}})
+	f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest}}})
 	if o := f.Run(typed(t, f, "hermes-gw status --watch --json | head -c 1; hermes-gw restart -p work")); o.Code != 0 {
 		t.Errorf("%+v", o)
 	}

@@ -24,6 +24,7 @@ type conn struct {
 	id   uint64
 	c    *xpcwire.Conn
 	root bool // the peer is root
+	peer int  // its pid when it connected, 0 if that is not known
 
 	// waiting says since when the server waits for a request, in nanoseconds; 0 while
 	// it works on one.
@@ -54,7 +55,7 @@ func (s *Server) serve(raw *net.UnixConn) {
 		return
 	}
 	s.nconn++
-	c := &conn{s: s, id: s.nconn, c: xpcwire.NewConn(raw), root: uid == 0}
+	c := &conn{s: s, id: s.nconn, c: xpcwire.NewConn(raw), root: uid == 0, peer: peerPID(raw)}
 	c.c.FrameTimeout, c.c.MaxFDs = s.limits.frame, s.limits.files
 	c.waiting.Store(time.Now().UnixNano())
 	s.conns[c] = struct{}{}
@@ -76,6 +77,8 @@ func (c *conn) loop() {
 		c.c.Close()
 		c.s.mu.Lock()
 		delete(c.s.conns, c)
+		close(c.s.left)
+		c.s.left = make(chan struct{})
 		c.s.mu.Unlock()
 		c.s.serving.Done()
 	}()

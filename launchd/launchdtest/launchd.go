@@ -120,6 +120,32 @@ func (l *Launchd) SetFaults(faults ...Fault) {
 	l.server.SetFaults(internalFaults(faults)...)
 }
 
+// Alone waits until no other process than this one is connected. Then everything is in the
+// trace that other processes sent before they ended, however that was, with its reply.
+func (l *Launchd) Alone(ctx context.Context) error {
+	// Connections are let in one after the other: one that is answered comes after all that
+	// came before it.
+	last, err := launchd.Open(ctx, launchd.Options{Address: l.Address()})
+	if err == nil {
+		_, err = last.List(ctx, l.User())
+		last.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("launchdtest: %w", err)
+	}
+	for {
+		n, left := l.server.Strangers()
+		if n == 0 {
+			return nil
+		}
+		select {
+		case <-left:
+		case <-ctx.Done():
+			return fmt.Errorf("launchdtest: %d connections of other processes are left: %w", n, ctx.Err())
+		}
+	}
+}
+
 // SetPenaltyBox puts a loaded job into launchd's penalty box, or takes it out. In
 // it the job is not started (139, [xpc.CannotExecute]) but by a kickstart with
 // unthrottle, which takes it out.

@@ -18,9 +18,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,6 +49,10 @@ type Options struct {
 	// Root is the path of the root below the folder of the fleet; "" is account/.hermes, or
 	// root with Outside.
 	Root string
+
+	// User, if not 0, is whose account and launchd it is, which only root can have for somebody
+	// else: the test is skipped if it is not root. It implies Process, and is not Outside.
+	User int
 
 	// Process has launchd run in a process of its own, which goes on when the test binary's
 	// threads are busy, and can be traced.
@@ -117,12 +123,18 @@ func New(t testing.TB, o Options) *Fleet {
 		o.Profiles = []Profile{{Name: Default}}
 	}
 	f := &Fleet{t: t, options: o, UID: os.Geteuid(), profiles: map[string]Profile{}}
+	if o.User != 0 {
+		if f.UID != 0 {
+			t.Skip("only root can set up a launchd for another user")
+		}
+		f.UID, f.options.Process = o.User, true
+	}
 	f.must(f.layOut())
 	f.must(f.open())
 	for _, p := range o.Profiles {
 		f.add(p)
 	}
-	f.loaded = f.world.Mark()
+	f.loaded = f.Mark()
 	for _, p := range o.Profiles {
 		if !p.Absent && !p.Unloaded && !p.NoWait && !p.Standin.NeverRuns {
 			f.Running(p.Name, 0)
@@ -155,7 +167,25 @@ func (f *Fleet) layOut() error {
 			return err
 		}
 	}
-	return nil
+	return f.handOver()
+}
+
+// handOver gives the fleet to its user, who may pass through the folders around it.
+func (f *Fleet) handOver() error {
+	if f.UID == os.Geteuid() {
+		return nil
+	}
+	for _, dir := range []string{f.Dir, filepath.Dir(f.Dir), f.bin()} {
+		if err := os.Chmod(dir, 0o711); err != nil {
+			return err
+		}
+	}
+	return filepath.WalkDir(f.Dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && path != f.Dir && !strings.HasPrefix(path, f.bin()) && !strings.HasPrefix(path, filepath.Join(f.Dir, "launchd")) {
+			err = os.Lchown(path, f.UID, f.UID)
+		}
+		return gone(err) // a gateway's own
+	})
 }
 
 func (f *Fleet) agents() string { return filepath.Join(f.AccountHome, "Library", "LaunchAgents") }
@@ -231,6 +261,7 @@ func (f *Fleet) add(p Profile) {
 		return
 	}
 	f.must(f.writePlist(g, p))
+	f.must(f.handOver())
 	if !p.Unloaded {
 		f.Load(p.Name)
 	}
@@ -281,6 +312,7 @@ func (f *Fleet) Behave(profile string, s Standin) {
 	f.t.Helper()
 	s.Leash = f.leash.path
 	f.must(standin.WriteBehaviour(f.Gateway(profile).Home, s))
+	f.must(f.handOver())
 }
 
 // State is what the profile's gateway_state.json says.
@@ -327,6 +359,33 @@ func (f *Fleet) Reached(profile, state string, old int) *Process {
 	})
 	if err != nil {
 		f.t.Fatalf("no gateway of %s came to be %s (not pid %d): %v\n%s", profile, state, old, err, f.leash.list())
+	}
+	return found
+}
+
+// Successor waits until a gateway of a profile's job runs that began after old, one of its
+// gateways. It may have ended again meanwhile.
+func (f *Fleet) Successor(profile string, old *Process) *Process {
+	f.t.Helper()
+	// They are looked at in the order in which they began.
+	later := false
+	return f.runs(f.Gateway(profile), func(p *Process) bool {
+		later = later || p == old
+		return later && p != old
+	})
+}
+
+// runs waits for a gateway that runs and fits; the last one, if there are several.
+func (f *Fleet) runs(g Gateway, fits func(*Process) bool) (found *Process) {
+	f.t.Helper()
+	ctx, cancel := f.soon()
+	defer cancel()
+	err := f.leash.wait(ctx, func() bool {
+		found = f.leash.last(func(p *Process) bool { return fits(p) && p.isGatewayOf(g) && p.entered("running") })
+		return found != nil
+	})
+	if err != nil {
+		f.t.Fatalf("no gateway of %s runs: %v\n%s", g.Target, err, f.leash.list())
 	}
 	return found
 }

@@ -418,3 +418,22 @@ func TestEnd(t *testing.T) {
 		t.Errorf("%s: %v", dir, err)
 	}
 }
+
+// Quiet waits for the answers to those who have been killed meanwhile.
+func TestQuiet(t *testing.T) {
+	t.Parallel()
+	f := New(t, Options{Outside: true, Profiles: []Profile{{Name: "work", Plist: Oldest, Standin: Standin{Teardown: 200 * time.Millisecond}}}})
+	old, mark := f.Up("work", 0), f.Mark()
+	cmd := f.Prepare("restart", f.Gateway("work").Label)
+	f.must(cmd.Start())
+	asked := f.Wait(mark, func(e launchdtest.Event) bool { return e.Kind == launchdtest.Request && e.Routine == 702 })
+	cmd.Process.Kill()
+	cmd.Wait()
+	f.Quiet()
+	if !slices.ContainsFunc(f.Trace(mark), func(e launchdtest.Event) bool { return e.Kind == launchdtest.Reply && e.ID == asked.ID }) {
+		t.Errorf("the answer is still to come:\n%s", f.TraceText(mark))
+	}
+	if f.Successor("work", old) == old || f.Up("work", 0) == old || old.Alive() {
+		t.Error("the old gateway counts as the new one")
+	}
+}

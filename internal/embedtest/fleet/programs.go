@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+	"testing"
 )
 
 const module = "github.com/hermes-gw/hermes-gw"
@@ -45,7 +46,7 @@ func program(name, folder string) func() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		path := filepath.Join(t.dir, "built", name)
+		path := filepath.Join(t.dir, "built", filepath.Base(folder), name)
 		cmd := exec.Command("go", "build", "-o", path, module+"/"+folder)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
 		if text, err := cmd.CombinedOutput(); err != nil {
@@ -60,6 +61,19 @@ var (
 	builtLaunchd = program("launchdsim", "internal/launchdsim/cmd/launchdsim")
 	builtCommand = program("hermes-gw", "cmd/hermes-gw")
 )
+
+// Built gives the path of a program of this module, built once.
+func Built(t testing.TB, name, folder string) string {
+	t.Helper()
+	build, _ := others.LoadOrStore(folder, program(name, folder))
+	path, err := build.(func() (string, error))()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+var others sync.Map // by folder
 
 // Program gives the path of the stand-in under another name: python3, osascript, or the
 // name of a program that is no gateway whatever its arguments ([Shape.Sit]). It is a file of

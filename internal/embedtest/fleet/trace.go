@@ -29,12 +29,22 @@ func (f *Fleet) Mark() launchdtest.Mark {
 // Loaded is the place in the trace after New had loaded the jobs.
 func (f *Fleet) Loaded() launchdtest.Mark { return f.loaded }
 
-// Trace are launchd's events since m, in their order. All that a client which has ended
-// brought about is in it.
+// Trace are launchd's events since m, in their order. All that a client which has ended by
+// itself brought about is in it; of one that was killed [Fleet.Quiet] knows.
 func (f *Fleet) Trace(m launchdtest.Mark) []launchdtest.Event {
 	f.t.Helper()
 	f.sync()
 	return slices.DeleteFunc(f.world.Trace(m), func(e launchdtest.Event) bool { return strings.HasPrefix(e.Label, syncLabel) })
+}
+
+// Quiet waits until nobody else is connected to launchd, so that everything is in the trace that
+// clients sent which have ended, however they ended. It is for a launchd that is not a process
+// of its own.
+func (f *Fleet) Quiet() {
+	f.t.Helper()
+	ctx, cancel := f.soon()
+	defer cancel()
+	f.must(f.Launchd.Alone(ctx))
 }
 
 // Wait waits for an event of launchd's since m.
@@ -137,15 +147,32 @@ func (f *Fleet) AllRunning() {
 		if p := f.profiles[g.Profile]; p.Absent || p.Unloaded {
 			continue
 		}
-		ctx, cancel := f.soon()
-		err := f.leash.wait(ctx, func() bool {
-			return f.leash.last(func(p *Process) bool { return p.isGatewayOf(g) && p.Alive() && p.entered("running") }) != nil
-		})
-		cancel()
-		if err != nil {
+		if _, err := f.up(g, 0); err != nil {
 			f.t.Errorf("no gateway of %s runs: %v\n%s", g.Target, err, f.leash.list())
 		}
 	}
+}
+
+// Up waits until a gateway of the profile's job runs that has not ended and whose pid is not old
+// (0: any), and returns it.
+func (f *Fleet) Up(profile string, old int) *Process {
+	f.t.Helper()
+	g := f.Gateway(profile)
+	p, err := f.up(g, old)
+	if err != nil {
+		f.t.Fatalf("no gateway of %s runs (not pid %d): %v\n%s", g.Target, old, err, f.leash.list())
+	}
+	return p
+}
+
+func (f *Fleet) up(g Gateway, old int) (found *Process, err error) {
+	ctx, cancel := f.soon()
+	defer cancel()
+	err = f.leash.wait(ctx, func() bool {
+		found = f.leash.last(func(p *Process) bool { return p.isGatewayOf(g) && p.PID != old && p.Alive() && p.entered("running") })
+		return found != nil
+	})
+	return found, err
 }
 
 // Spawns counts the processes that a profile's job got since m.

@@ -74,7 +74,7 @@ func (f *Fleet) startProcess() (world, error) {
 		return nil, err
 	}
 	dir := filepath.Join(f.Dir, "launchd")
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	if err := os.Mkdir(dir, 0o711); err != nil { // another user's worker comes here, too
 		return nil, err
 	}
 	trace := filepath.Join(dir, "trace")
@@ -95,6 +95,9 @@ func (f *Fleet) startProcess() (world, error) {
 	}
 	if f.options.NoGUI {
 		args = append(args, "--no-gui")
+	}
+	if f.UID != os.Geteuid() {
+		args = append(args, "--uid", strconv.Itoa(f.UID))
 	}
 	p.cmd = exec.Command(path, args...)
 	p.cmd.Env = f.environment()

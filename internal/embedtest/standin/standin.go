@@ -5,7 +5,8 @@
 // The stand-in reads FileBehaviour in its home at every boot, so a test can have the next
 // boot go another way than the last. It appends what it does to FileLog, one [Event] a
 // line, before the effect can be seen by others, and sends the same lines to the socket
-// [Behaviour.Leash]. It ends itself when that connection ends: nothing outlives its test.
+// [Behaviour.Leash]. There it takes an [Order] a line. It ends itself when that connection
+// ends: nothing outlives its test.
 package standin
 
 import (
@@ -125,6 +126,27 @@ type Orphan struct {
 	Lock    bool `json:"lock,omitempty"`    // with gateway.lock, which stays locked
 }
 
+// Order is what the test tells a stand-in while it runs.
+type Order struct {
+	Call *Call `json:"call,omitempty"`
+}
+
+// Call is a command that a stand-in runs, as a gateway runs one for a chat. A process of
+// RoleCaller stands between: it outlives the stand-in, and tells how the command ended.
+type Call struct {
+	Argv   []string `json:"argv"` // of the command; the first is its path
+	Env    []string `json:"env"`
+	Dir    string   `json:"dir"`
+	Stdout string   `json:"stdout"` // a file
+	Stderr string   `json:"stderr"` // a file
+	Tag    string   `json:"tag"`    // of the caller's hello
+
+	Session    bool `json:"session,omitempty"`    // in a session of its own, so in a process group of its own
+	Reparented bool `json:"reparented,omitempty"` // the caller's parent has ended: init is its parent
+	Depth      int  `json:"depth,omitempty"`      // so many more processes between the stand-in and the caller
+	Leaves     int  `json:"leaves,omitempty"`     // set on the way: the parent that ends
+}
+
 // Platform is one entry of the state file's platforms.
 type Platform struct {
 	State          string `json:"state"` // connected, connecting, retrying, error
@@ -160,14 +182,15 @@ const (
 	Signal  Kind = "signal"  // it got a signal
 	Write   Kind = "write"   // it is about to put this content at Path
 	Remove  Kind = "remove"  // it is about to remove Path
-	Exiting Kind = "exiting" // it ends with this code
+	Exiting Kind = "exiting" // it ends with this code; a caller with that of its command, -n by signal n
+	Called  Kind = "called"  // a caller's command runs as Child
 )
 
 // Event is one thing that a stand-in did.
 type Event struct {
 	Time time.Time `json:"time"`
 	Kind Kind      `json:"ev"`
-	Role string    `json:"role"` // gateway, wrapper, osascript, orphan, other
+	Role string    `json:"role"` // gateway, wrapper, osascript, orphan, caller, other
 	PID  int       `json:"pid"`
 	Home string    `json:"home,omitempty"`
 
@@ -177,6 +200,7 @@ type Event struct {
 	State   string   `json:"state,omitempty"`  // State
 	Signal  int      `json:"signal,omitempty"` // Signal, the host's number
 	Code    int      `json:"code,omitempty"`   // Exiting
+	Child   int      `json:"child,omitempty"`  // Called
 	Path    string   `json:"path,omitempty"`   // Write, Remove: below the home
 	SHA256  string   `json:"sha256,omitempty"` // Write
 	ModTime int64    `json:"mtime,omitempty"`  // Write: nanoseconds since the epoch
@@ -188,6 +212,7 @@ const (
 	RoleWrapper   = "wrapper"
 	RoleOsascript = "osascript"
 	RoleOrphan    = "orphan"
+	RoleCaller    = "caller"
 	RoleOther     = "other"
 )
 

@@ -29,6 +29,9 @@ func run(argv []string) int {
 	if len(argv) > 3 && argv[1] == startOrphan {
 		return start(argv[2], argv[3:])
 	}
+	if len(argv) == 3 && argv[1] == callCommand {
+		return call(argv[2])
+	}
 	if os.Getenv(standin.EnvSit) != "" {
 		return sit(standin.RoleOther)
 	}
@@ -67,6 +70,7 @@ func run(argv []string) int {
 const (
 	roleOrphan  = "standin-orphan"  // a child that the gateway leaves behind
 	startOrphan = "standin-start"   // PROGRAM ARGV...: starts it and ends, so that init is its parent
+	callCommand = "standin-call"    // CALL, in JSON: runs its command and tells how that ended
 	asAccount   = "standin-account" // FILE COMMAND...: becomes it, with FILE as /etc/passwd
 	probe       = "standin-probe"   // says so
 )

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -23,6 +22,7 @@ type notes struct {
 	mu    sync.Mutex
 	log   *os.File // nil: there is no such home
 	leash net.Conn // nil: there is no test
+	lost  func()   // called when the test is gone
 }
 
 // exitLost is the code of a stand-in whose test is gone. Nobody sees it but init.
@@ -45,10 +45,7 @@ func newNotes(role, home string) (*notes, standin.Behaviour) {
 		if err != nil {
 			os.Exit(exitLost)
 		}
-		go func() {
-			io.Copy(io.Discard, n.leash)
-			os.Exit(exitLost)
-		}()
+		go n.obey()
 	}
 	tag := os.Getenv(standin.EnvTag)
 	if tag != "" {
@@ -56,6 +53,34 @@ func newNotes(role, home string) (*notes, standin.Behaviour) {
 	}
 	n.note(standin.Event{Kind: standin.Hello, Parent: os.Getppid(), Argv: os.Args, Tag: tag})
 	return n, b
+}
+
+// obey does what the test says, until it is gone.
+func (n *notes) obey() {
+	orders := json.NewDecoder(n.leash)
+	for {
+		var o standin.Order
+		if orders.Decode(&o) != nil {
+			break
+		}
+		if o.Call != nil {
+			if err := startCall(*o.Call); err != nil {
+				fmt.Fprintln(os.Stderr, "hermes (a stand-in): call:", err)
+			}
+		}
+	}
+	n.mu.Lock()
+	if n.lost != nil {
+		n.lost()
+	}
+	os.Exit(exitLost)
+}
+
+// atLost has f called before this process ends because the test is gone.
+func (n *notes) atLost(f func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lost = f
 }
 
 // note is written in one piece, so that lines of several processes do not mix.
