@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hermes-gw/hermes-gw/launchd"
 	"github.com/hermes-gw/hermes-gw/sweep"
@@ -66,9 +68,8 @@ func (h *Hermes) Discover(ctx context.Context) (Fleet, error) {
 	}
 	var all sync.WaitGroup
 	for _, g := range found {
-		if g.Unknown = loaded.silent != nil && !g.Loaded(); g.Unknown {
-			g.Problem = loaded.silent
-		}
+		g.Problem = loaded.unknown(g.Label)
+		g.Unknown = g.Problem != nil
 		all.Go(func() { h.fill(ctx, g, loaded) })
 	}
 	all.Wait()
@@ -102,7 +103,19 @@ func (h *Hermes) Discover(ctx context.Context) (Fleet, error) {
 type seenJobs struct {
 	domains map[string][]launchd.Domain // by label
 	pids    map[launchd.Target]int
-	silent  error // why it is not known whether another one is loaded
+	silent  error            // why it is not known whether another one is loaded
+	doubts  map[string]error // the same of one label
+}
+
+// unknown is why it is not known whether a job is loaded.
+func (s seenJobs) unknown(label string) error {
+	switch {
+	case len(s.domains[label]) > 0:
+		return nil
+	case s.doubts[label] != nil:
+		return s.doubts[label]
+	}
+	return s.silent
 }
 
 // loadedJobs lists the gateways' jobs in the user's domains. Where a domain cannot be listed the
@@ -119,7 +132,7 @@ func (h *Hermes) loadedJobs(ctx context.Context, profiles []Profile) (jobs seenJ
 		all.Go(func() { entries[i], errs[i] = h.client.List(asking, d) })
 	}
 	all.Wait()
-	jobs = seenJobs{domains: map[string][]launchd.Domain{}, pids: map[launchd.Target]int{}}
+	jobs = seenJobs{domains: map[string][]launchd.Domain{}, pids: map[launchd.Target]int{}, doubts: map[string]error{}}
 	exist := 0
 	for i, d := range domains {
 		err := errs[i]
@@ -127,8 +140,10 @@ func (h *Hermes) loadedJobs(ctx context.Context, profiles []Profile) (jobs seenJ
 		case errors.Is(err, launchd.ErrNoDomain):
 			continue
 		case refused(err), errors.Is(err, launchd.ErrUnshared), silent(err) && ctx.Err() == nil:
-			if entries[i], errs[i] = h.askEach(ctx, d, profiles); errs[i] == nil {
+			var doubts map[string]error
+			if entries[i], doubts, errs[i] = h.askEach(ctx, d, profiles); errs[i] == nil {
 				warnings = append(warnings, fmt.Sprintf("The jobs of %s cannot be listed (%v), so only those of known labels are looked for.", d, err))
+				maps.Copy(jobs.doubts, doubts)
 				break
 			}
 			fallthrough
@@ -169,9 +184,9 @@ func (h *Hermes) domains() []launchd.Domain {
 	return []launchd.Domain{launchd.GUI(h.in.UID), launchd.User(h.in.UID)}
 }
 
-// askEach asks for the profiles' jobs in a domain, instead of a list. The error is that of a
-// question that was not answered.
-func (h *Hermes) askEach(ctx context.Context, d launchd.Domain, profiles []Profile) (list []launchd.ListEntry, err error) {
+// askEach asks for the profiles' jobs in a domain, instead of a list. Of the doubts it is not known
+// whether they are there; the error is that no question was answered by a yes or no.
+func (h *Hermes) askEach(ctx context.Context, d launchd.Domain, profiles []Profile) (list []launchd.ListEntry, doubts map[string]error, err error) {
 	ctx, cancel := briefly(ctx)
 	defer cancel()
 	jobs := make([]launchd.Job, len(profiles))
@@ -181,20 +196,23 @@ func (h *Hermes) askEach(ctx context.Context, d launchd.Domain, profiles []Profi
 		all.Go(func() { jobs[i], errs[i] = h.client.Job(ctx, launchd.Target{Domain: d, Label: p.Label}) })
 	}
 	all.Wait()
+	doubts = map[string]error{}
+	answered := false
 	for i, p := range profiles {
 		switch {
 		case errs[i] == nil:
 			list = append(list, launchd.ListEntry{Label: p.Label, PID: jobs[i].PID})
-		case silent(errs[i]): // of that job alone, maybe: then there is one
-			err = errs[i]
-		case !refused(errs[i]):
-			return nil, errs[i]
+			answered = true
+		case errors.Is(errs[i], launchd.ErrNotLoaded), errors.Is(errs[i], launchd.ErrNoDomain):
+			answered = true
+		default:
+			doubts[p.Label], err = errs[i], errs[i]
 		}
 	}
-	if len(list) > 0 {
-		return list, nil
+	if answered {
+		return list, doubts, nil
 	}
-	return nil, err
+	return nil, nil, err
 }
 
 // plistLabels are the labels of the gateways' property lists, by the names of the files.
@@ -319,9 +337,21 @@ func (h *Hermes) ask(ctx context.Context, g *Gateway) {
 		return
 	}
 	g.Runtime = h.runtime(ctx, g)
-	if g.Process.IsZero() { // nothing else decides
+	if h.mayProbe(g) {
 		g.Locked, _ = lockHeld(h.in, g.Home)
 	}
+}
+
+// bootsFor is how old a job's process is at least in which no gateway boots any more: Python takes
+// its time, and so does a back-off after many starts.
+const bootsFor = time.Minute
+
+// mayProbe reports whether nothing but the lock tells if a gateway is there, and none is likely to
+// boot just now: that one would find the lock held, and exit.
+func (h *Hermes) mayProbe(g *Gateway) bool {
+	known := g.Loaded() || g.Plist != ""
+	booting := g.Unknown || g.Job.PID > 0 && g.Age() < bootsFor
+	return known && g.Process.IsZero() && !booting
 }
 
 // served marks the profiles that have no job of their own and that another gateway serves: by what

@@ -160,7 +160,7 @@ func (f *flight) allowed(t launchd.Target) error {
 	if f == nil {
 		return nil
 	}
-	now := int64(proc.Clock())
+	now := int64(proc.SinceBoot())
 	var recent []int64
 	for _, r := range f.note.Requests {
 		// A time to come is of another boot.
@@ -204,7 +204,7 @@ func (f *flight) sending() error {
 	if f == nil {
 		return nil
 	}
-	now := int64(proc.Clock())
+	now := int64(proc.SinceBoot())
 	f.note.Requests = slices.DeleteFunc(f.note.Requests, func(r flightRequest) bool {
 		return now-r.At < 0 || now-r.At >= int64(rateWindow)
 	})

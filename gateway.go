@@ -42,7 +42,7 @@ type Gateway struct {
 	// there is was said by another process.
 	Runtime *Runtime
 	// Locked says that some process holds the home's lock, as a gateway does all its life. It is
-	// only looked at where no gateway's process was found in the job.
+	// only looked at where no gateway's process was found in the job, and none can be booting.
 	Locked bool
 	// ServedBy is the label of the job whose gateway serves this profile, too; "" for none.
 	ServedBy string

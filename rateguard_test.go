@@ -6,7 +6,9 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hermes-gw/hermes-gw/internal/embedtest/fleet"
 )
@@ -19,8 +21,8 @@ func TestTrap68RateGuard(t *testing.T) {
 	for range 3 {
 		inJSON(t, f, "restart", "-p", "work").shows(t, 0, "restarted")
 	}
-	// One that is stopped before it has begun notes no signal, so how many there are is not certain.
-	m, signals := f.Mark(), len(f.SignalsSeen("work"))
+	eventually(t, "the last gateway runs", func() bool { return f.GatewayPID("work") == f.JobPID("work") })
+	signals, m := len(f.SignalsSeen("work")), f.Mark()
 	p := inJSON(t, f, "restart", "-p", "work").shows(t, 6, "refused")
 	problem := p.results()[0]["error"].(map[string]any)
 	if remedy := fmt.Sprint(problem["remedy"]); problem["code"] != "refused" || !strings.Contains(remedy, "--force") || !strings.Contains(fmt.Sprint(problem["message"]), "3 times") {
@@ -69,4 +71,22 @@ func TestRateGuardAfterSleep(t *testing.T) {
 	}
 	readJSON(t, f.Run(ahead(f.Prepare("restart", "-p", "work", "--json"), 1)), nil).shows(t, 6, "refused")
 	readJSON(t, f.Run(ahead(f.Prepare("restart", "-p", "work", "--json"), 61)), nil).shows(t, 0, "restarted")
+}
+
+// Trap 75: a command that is stopped for longer than its deadline, as by Ctrl-Z, tells what became of
+// the job meanwhile, and not that the time is up. A machine's own sleep it does not count at all.
+func TestTrap75Stopped(t *testing.T) {
+	t.Parallel()
+	f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest, Standin: fleet.Standin{Teardown: 100 * time.Millisecond}}}})
+	const limit = 500 * time.Millisecond
+	m, old := f.Mark(), f.JobPID("work")
+	u := start(t, f.Prepare("restart", "-p", "work", "--timeout", limit.String(), "--json"))
+	f.Wait(m, about(kickstart, f.Gateway("work").Label))
+	u.signal(syscall.SIGSTOP)
+	began := time.Now()
+	f.Running("work", old)
+	time.Sleep(time.Until(began.Add(limit + 10*time.Millisecond))) // the deadline itself is no event
+	u.signal(syscall.SIGCONT)
+	readJSON(t, u.end(), nil).shows(t, 0, "restarted")
+	once(t, f, m, "work")
 }

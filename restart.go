@@ -23,7 +23,9 @@ const (
 	WaitPlatforms Wait = "platforms" // all platforms of the gateway are connected
 )
 
-// RestartOptions: the zero value restarts the gateway of [Install].Home at once.
+// RestartOptions: the zero value restarts the gateway of [Install].Home at once. Its times, and those
+// of a job, are counted while the machine is awake; only the minute of the rate guard goes on
+// while it sleeps. None depends on the clock on the wall.
 type RestartOptions struct {
 	Select Selection
 	// Graceful asks each gateway to finish its work first, by SIGUSR1 to the gateway's own

@@ -281,6 +281,7 @@ func TestSchemaRefuses(t *testing.T) {
 // unseen are what no output of the tests has, each with the reason.
 var unseen = map[string]string{
 	"command.command=probe":       "it takes 15 s: the tests of package probe",
+	"command.exit_code=129":       "of probe, which ends by SIGHUP: its tests",
 	"command.probe":               "it takes 15 s: the tests of package probe",
 	"problem.code=already-loaded": "a load that somebody else was faster with: a start goes on with the job",
 	"swept.outcome=gone":          "a process that exits between the plan and the signal: TestRun of package sweep",

@@ -85,9 +85,13 @@ func (h *Hermes) choose(ctx context.Context, s Selection) (items []*item, fleet 
 		items = append(items, h.ofProfile(""))
 	}
 	var all sync.WaitGroup
-	for _, i := range items {
-		if i.refusal == nil {
+	for n, i := range items {
+		switch {
+		case i.refusal != nil:
+		case n < len(items)-1:
 			all.Go(func() { h.look(ctx, i) })
+		default: // most often the only one, which another thread would only delay
+			h.look(ctx, i)
 		}
 	}
 	all.Wait()

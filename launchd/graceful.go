@@ -64,7 +64,18 @@ func (r *restart) drain(ctx context.Context) (gone, over bool, err error) {
 		signalled = signalled || id == asked
 		held = append(held, p)
 	}
-	r.times(ctx)
+	// A pid can have become another process' between launchd's answer and the look at its
+	// identity. Now that the processes are held, launchd is asked whether it is still the job's.
+	j, err := r.look(ctx)
+	switch {
+	case err != nil:
+		return false, true, renamed("restart", err)
+	case j.PID != r.old.PID:
+		if !r.gone(r.old) {
+			r.old.Start = 0 // whose that process is, is not known: its exit is nothing to wait for
+		}
+		return true, false, nil
+	}
 	limit := r.o.Graceful.For
 	if limit <= 0 {
 		limit, _ = r.exitTimeout()
@@ -154,7 +165,7 @@ func (r *restart) undrained(ctx context.Context, asked Identity, limit time.Dura
 	switch {
 	case err != nil:
 		return false, true, renamed("restart", err)
-	case j.PID != r.old.PID || r.replaced(j.PID):
+	case j.PID != r.old.PID || r.gone(r.old):
 		r.warn("Process %d has not exited after %v, although the job's process has.", asked.PID, limit)
 		return true, false, nil
 	case finished:

@@ -59,6 +59,9 @@ func (v verb) helpPage() string {
 	if v.text != "" {
 		fmt.Fprintf(&b, "\n%s\n", v.text)
 	}
+	if v.table != nil {
+		b.WriteString(v.table())
+	}
 	b.WriteString("\nFlags:\n")
 	for _, r := range flagTable() {
 		if slices.Contains(v.flags, r.name) {

@@ -179,7 +179,12 @@ func runRestart(c *command) report {
 				c.printNow(all.report(n, &r))
 			}
 		}
-		go func() { all.end(n)(c.restartGroup(g.uid, o)) }()
+		work := func() { all.end(n)(c.restartGroup(g.uid, o)) }
+		if n < len(groups)-1 {
+			go work()
+		} else { // most often the only one, which another thread would only delay
+			work()
+		}
 	}
 	return all.wait()
 }

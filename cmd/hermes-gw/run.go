@@ -33,7 +33,7 @@ type command struct {
 // run is the whole program but for its process: it returns the exit code.
 func run(ctx context.Context, env environment, args []string, stdout, stderr io.Writer) int {
 	in := &interrupts{ignoreHangup: env.ignoreHangup, exit: env.exit}
-	ctx, stop := in.watch(ctx, env.signals())
+	ctx, stop := in.watch(ctx, env.signals)
 	defer stop()
 	c := &command{opts: options{lines: usualLines}, ctx: ctx, env: env, interrupts: in, stdout: stdout, stderr: stderr}
 	if err := c.parse(args); err != nil {

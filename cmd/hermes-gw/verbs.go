@@ -17,7 +17,8 @@ type verb struct {
 	min, max int    // how many arguments; max < 0: any number
 	summary  string
 	examples []example
-	text     string // paragraphs, at most 79 columns
+	text     string        // paragraphs, at most 79 columns
+	table    func() string // that ends the text; made when it is shown, not at each start
 	flags    []string
 	opaque   bool // what follows the first argument is not ours to read
 	run      func(*command) report
@@ -210,11 +211,12 @@ word: the exit code is launchd's number, 64 for a wrong command line, and not on
 of the codes below. Flags of hermes-gw stand before SUBCOMMAND. What hermes-gw
 knows better goes to a line of its own on stderr.
 
-Subcommands:
-` + ctlTable() + `
 A whole domain is never booted out: that ends the login session. On a terminal, what
 print, print-disabled and getenv show has its control characters written out; a
-pipe or a file gets launchd's text as it is.`,
+pipe or a file gets launchd's text as it is.
+
+Subcommands:`,
+			table:  ctlTable,
 			flags:  []string{flagTimeout, flagLaunchd, flagHelp},
 			opaque: true,
 			run:    runCtl,

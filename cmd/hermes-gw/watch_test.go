@@ -127,7 +127,7 @@ func TestWatchEndsWithItsReader(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 	log := f.Gateway("work").Home + "/logs/gateway.log"
-	line := fmt.Sprintf("(while [ ! -e gone ]; do echo more >>'%s'; hermes-gw version >over; done) & hermes-gw logs -f -n 1 -p work | head -n 2; : >gone; wait", log)
+	line := fmt.Sprintf("(while [ ! -e gone ]; do echo more >>'%s'; hermes-gw version >over; done) & hermes-gw logs -f -n 1 -p work | head -n 3; : >gone; wait", log)
 	if o := f.Run(typed(t, f, line)); o.Code != 0 || !strings.HasSuffix(o.Stdout, "more\n") {
 		t.Errorf("%+v", o)
 	}

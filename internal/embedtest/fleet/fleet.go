@@ -21,6 +21,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -267,10 +268,12 @@ func (f *Fleet) add(p Profile) {
 	}
 }
 
+var profileName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+
 // label is Hermes' own rule (hermes.md 1.1), for the homes that a fleet has.
 func (f *Fleet) label(name, home string) string {
 	const bare = "ai.hermes.gateway"
-	if name != Default {
+	if name != Default && profileName.MatchString(name) {
 		return bare + "-" + name
 	}
 	if home == filepath.Join(f.AccountHome, ".hermes") {
