@@ -16,7 +16,7 @@ import (
 	"github.com/hermes-gw/hermes-gw/internal/embedtest/fleet"
 )
 
-var update = flag.Bool("update", false, "write testdata/golden anew")
+var update = flag.Bool("update", false, "write what is golden anew: testdata/golden, doc/hermes-gw.1, the tables in README.md")
 
 // goldenStep is one command, and the file that has what it printed.
 type goldenStep struct {

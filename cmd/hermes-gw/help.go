@@ -83,20 +83,26 @@ var overviewExamples = []example{
 	{"hermes-gw doctor", "what is wrong, and the command that mends it"},
 	{"hermes-gw logs -p work -f", "what a gateway writes, as it does"},
 	{"hermes-gw reload ai.hermes.gateway", "after its property list changed"},
-	{"hermes-gw ctl kickstart -k gui/501/LABEL", "launchctl's own words, for scripts"},
+	{"hermes-gw ctl kickstart -k gui/501/my.agent", "launchctl's own words, for scripts"},
+}
+
+// whatItIs is what help, the manual and the README begin with.
+const whatItIs = `hermes-gw restarts launchd jobs, above all the gateways of Hermes, with one request
+to launchd: the job is never unloaded, so it comes back whoever dies meanwhile.`
+
+// exampleLines are examples of which each fits into a line.
+func exampleLines(list []example) string {
+	var b strings.Builder
+	for _, e := range list {
+		fmt.Fprintf(&b, "  %-44s %s\n", e.line, e.does)
+	}
+	return b.String()
 }
 
 // overview is what hermes-gw help prints.
 func overview() string {
 	var b strings.Builder
-	b.WriteString(`hermes-gw restarts launchd jobs, above all the gateways of Hermes, with one request
-to launchd: the job is never unloaded, so it comes back whoever dies meanwhile.
-
-Examples:
-`)
-	for _, e := range overviewExamples {
-		fmt.Fprintf(&b, "  %-43s %s\n", e.line, e.does)
-	}
+	b.WriteString(whatItIs + "\n\nExamples:\n" + exampleLines(overviewExamples))
 	b.WriteString("\nVerbs (hermes-gw help VERB says more):\n")
 	for _, v := range verbs() {
 		fmt.Fprintf(&b, "  %-10s %s\n", v.name, v.summary)

@@ -15,7 +15,7 @@ type topic struct {
 // there is to say about the command, for whoever makes a manual of it.
 func topics() []topic {
 	return []topic{
-		{"targets", "how jobs are named", func() string { return targetsText }},
+		{"targets", "how jobs are named", func() string { return "Examples:\n" + exampleLines(targetExamples) + "\n" + targetsText }},
 		{"flags", "every flag, and which verbs have it", flagsText},
 		{"exit-codes", "what each exit code means", exitCodesText},
 		{"environment", "the variables that are read", environmentText},
@@ -33,15 +33,16 @@ func (t topic) helpPage() string {
 	return fmt.Sprintf("hermes-gw help %s: %s\n\n%s", t.name, t.summary, t.text())
 }
 
-const targetsText = `Examples:
-  hermes-gw restart                           the gateway of HERMES_HOME, or of the
-                                              default profile
-  hermes-gw restart -p work                   the gateway of a profile
-  hermes-gw restart ai.hermes.gateway-work    a job, by its label
-  hermes-gw restart gui/501/ai.hermes.gateway a job, by its target
-  hermes-gw restart system/org.example.daemon a job of the system; needs sudo
+// targetExamples are the ways to name a job.
+var targetExamples = []example{
+	{"hermes-gw restart", "the gateway of HERMES_HOME, or the default one"},
+	{"hermes-gw restart -p work", "the gateway of a profile"},
+	{"hermes-gw restart ai.hermes.gateway-work", "a job, by its label"},
+	{"hermes-gw restart gui/501/ai.hermes.gateway", "a job, by its target"},
+	{"hermes-gw restart system/org.example.daemon", "a job of the system; needs sudo"},
+}
 
-TARGET is DOMAIN/LABEL as launchctl writes it. DOMAIN is one of
+const targetsText = `TARGET is DOMAIN/LABEL as launchctl writes it. DOMAIN is one of
 
   gui/UID     the jobs of a user who is logged in at the screen
   user/UID    the jobs of a user that need no screen; over ssh this is the one
