@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -98,6 +99,9 @@ func TestGrew(t *testing.T) {
 
 // A fault is caught by the test that fails for it, or it is said that none does; the file is as before.
 func TestFaultIsTakenBack(t *testing.T) {
+	if _, err := os.Stat("/System"); runtime.GOOS == "darwin" && err != nil {
+		t.Skip("this is a darwin program on Linux, whose go command would build tests that it cannot run")
+	}
 	dir := t.TempDir()
 	const text = "package x\n\nfunc f() int { return 1 }\n"
 	if err := os.WriteFile(dir+"/x.go", []byte(text), 0o600); err != nil {
