@@ -234,10 +234,11 @@ func TestTrap4KilledAfterSomeOfAll(t *testing.T) {
 	}
 	for _, k := range counts {
 		k = (k-1)%9 + 1
-		old, mark := map[string]*fleet.Process{}, f.Mark()
+		old := map[string]*fleet.Process{}
 		for _, p := range profiles {
 			old[p.Name] = f.Up(p.Name, 0)
 		}
+		mark := f.Mark()
 		cmd := f.Prepare("restart", "--all", "--force")
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)

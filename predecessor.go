@@ -155,10 +155,25 @@ func (p *predecessor) succeed(ctx context.Context, asked time.Time) (pid int, er
 		return 0, nil
 	}
 	// What exits for another reason would do so again.
-	if j, err := p.r.h.client.Inspect(ctx, p.i.Target); err == nil && j.LastExit.Kind != launchd.ExitUnknown && !metLock(j.LastExit) {
+	if exit := p.lastExit(ctx); exit.Kind != launchd.ExitUnknown && !metLock(exit) {
 		return 0, nil
 	}
 	return p.startAgain(ctx, next)
+}
+
+// lastExit is how the job's next process has ended, as soon as launchd knows.
+func (p *predecessor) lastExit(ctx context.Context) launchd.Exit {
+	noticing, cancel := context.WithTimeout(ctx, startFor)
+	defer cancel()
+	for wait := lockPollFirst; ; wait = min(2*wait, lockPollLast) {
+		j, err := p.r.h.client.Inspect(noticing, p.i.Target)
+		if err == nil && (j.PID == 0 || j.PID != p.spawned) {
+			return j.LastExit
+		}
+		if err != nil || !pause(noticing, wait) {
+			return launchd.Exit{}
+		}
+	}
 }
 
 // metLock reports whether a gateway exits so that finds another one at work. Source: hermes.md

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -208,14 +209,19 @@ func (h *leash) close() {
 // Gone is closed at the end of the process.
 func (p *Process) Gone() <-chan struct{} { return p.gone }
 
-// Alive reports whether the process has not ended yet.
+// Alive reports whether the process has not ended yet. It looks: Gone is closed a little later
+// than that.
 func (p *Process) Alive() bool {
 	select {
 	case <-p.gone:
 		return false
 	default:
+	}
+	if p.held == nil {
 		return true
 	}
+	now, err := proc.Read(p.PID)
+	return err != nil && !errors.Is(err, proc.ErrGone) || now == p.held.Identity()
 }
 
 // End ends the process, whatever it does about signals. One that is stopped is let go on
