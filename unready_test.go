@@ -42,7 +42,7 @@ func inVain(t *testing.T, f *fleet.Fleet, expected func(hermesgw.ResultDocument)
 }
 
 // says reports whether a result's error has these words.
-func says(r hermesgw.ResultDocument, words string) bool {
+func problemSays(r hermesgw.ResultDocument, words string) bool {
 	return r.Error != nil && strings.Contains(r.Error.Message, words)
 }
 
@@ -155,8 +155,8 @@ func TestTraps46And47OrphanHoldsThePort(t *testing.T) {
 		if !slices.ContainsFunc(r.Warnings, func(w string) bool { return strings.Contains(w, fmt.Sprintf("%d", orphan.PID)) }) {
 			t.Errorf("nothing is said of %d: %q", orphan.PID, r.Warnings)
 		}
-		o, r, _ = inVain(t, f, func(r hermesgw.ResultDocument) bool { return says(r, "api_server (retrying)") }, "--wait=platforms")
-		if o.Code != 7 || r.State != launchd.OutcomeNotReady || whole(r.NewPID) != f.JobPID("work") || !says(r, "api_server (retrying)") || says(r, "telegram") {
+		o, r, _ = inVain(t, f, func(r hermesgw.ResultDocument) bool { return problemSays(r, "api_server (retrying)") }, "--wait=platforms")
+		if o.Code != 7 || r.State != launchd.OutcomeNotReady || whole(r.NewPID) != f.JobPID("work") || !problemSays(r, "api_server (retrying)") || problemSays(r, "telegram") {
 			t.Errorf("%+v", o)
 		}
 		f.Gone(holder)
@@ -192,14 +192,14 @@ func TestReadinessLevels(t *testing.T) {
 		{"platforms", fleet.Standin{Platforms: map[string]standin.Platform{"irc": {State: "retrying"}, "matrix": {State: "connected"}}}, launchd.OutcomeNotReady, 7, false, "irc (retrying)"},
 	} {
 		f.Behave("work", v.standin)
-		o, r, mark := inVain(t, f, func(r hermesgw.ResultDocument) bool { return r.State == v.state && says(r, v.mentions) == (v.mentions != "") }, "--wait="+v.wait)
+		o, r, mark := inVain(t, f, func(r hermesgw.ResultDocument) bool { return r.State == v.state && problemSays(r, v.mentions) == (v.mentions != "") }, "--wait="+v.wait)
 		if o.Code != v.code || r.State != v.state || (r.Phases.Ready != nil) != v.ready || whole(r.NewPID) != f.JobPID("work") {
 			t.Errorf("%+v: %+v", v, o)
 		}
 		if v.ready && v.standin.RunDelay > 0 && *r.Phases.Ready < float64(v.standin.RunDelay.Milliseconds()) {
 			t.Errorf("%+v: ready after %v ms", v, *r.Phases.Ready)
 		}
-		if v.mentions != "" && !says(r, v.mentions) {
+		if v.mentions != "" && !problemSays(r, v.mentions) {
 			t.Errorf("%+v: %+v", v, r.Error)
 		}
 		if n := f.Spawns("work", mark); n != 1 {
