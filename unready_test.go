@@ -192,7 +192,9 @@ func TestReadinessLevels(t *testing.T) {
 		{"platforms", fleet.Standin{Platforms: map[string]standin.Platform{"irc": {State: "retrying"}, "matrix": {State: "connected"}}}, launchd.OutcomeNotReady, 7, false, "irc (retrying)"},
 	} {
 		f.Behave("work", v.standin)
-		o, r, mark := inVain(t, f, func(r hermesgw.ResultDocument) bool { return r.State == v.state && problemSays(r, v.mentions) == (v.mentions != "") }, "--wait="+v.wait)
+		o, r, mark := inVain(t, f, func(r hermesgw.ResultDocument) bool {
+			return r.State == v.state && problemSays(r, v.mentions) == (v.mentions != "")
+		}, "--wait="+v.wait)
 		if o.Code != v.code || r.State != v.state || (r.Phases.Ready != nil) != v.ready || whole(r.NewPID) != f.JobPID("work") {
 			t.Errorf("%+v: %+v", v, o)
 		}

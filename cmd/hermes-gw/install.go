@@ -9,6 +9,18 @@ import (
 	"github.com/hermes-gw/hermes-gw/launchd"
 )
 
+// installation is that of the user whose jobs are meant.
+func (c *command) installation() (*hermesgw.Hermes, error) {
+	uid, err := c.user()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.connect(); err != nil {
+		return nil, err
+	}
+	return c.hermes(uid)
+}
+
 // hermes is the installation of a user, as seen through the launchd of this run.
 func (c *command) hermes(uid int) (*hermesgw.Hermes, error) {
 	in, err := c.install(uid)

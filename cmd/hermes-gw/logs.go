@@ -78,14 +78,7 @@ func runLogs(c *command) report {
 	if err != nil {
 		return report{err: err}
 	}
-	uid, err := c.user()
-	if err != nil {
-		return report{err: err}
-	}
-	if err := c.connect(); err != nil {
-		return report{err: err}
-	}
-	h, err := c.hermes(uid)
+	h, err := c.installation()
 	if err != nil {
 		return report{err: err}
 	}
