@@ -103,7 +103,7 @@ func TestTrap1ClientEndsAtAnyMoment(t *testing.T) {
 					if !long && k != 0 && (i+k)%len(fleet.Generations) != int(plist) {
 						continue
 					}
-					old, mark := f.Up("work"), f.Mark()
+					old, mark := f.Up("work", 0), f.Mark()
 					client := f.Terminal(f.Prepare("restart", "-p", "work", "--force"))
 					if m.when != nil {
 						f.Wait(mark, m.when)
@@ -131,7 +131,7 @@ func TestTrap1ClientIsKilledAtRandom(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 28632))
 	sent := 0
 	for range rounds {
-		old, mark := f.Up("work"), f.Mark()
+		old, mark := f.Up("work", 0), f.Mark()
 		cmd := f.Prepare("restart", "-p", "work", "--force")
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -153,7 +153,7 @@ func TestTrap2KilledAfterTheRequest(t *testing.T) {
 			t.Parallel()
 			f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: plist, Standin: fleet.Standin{Teardown: 50 * time.Millisecond}}}})
 			for range 3 {
-				old, mark := f.Up("work"), f.Mark()
+				old, mark := f.Up("work", 0), f.Mark()
 				cmd := f.Prepare("restart", "-p", "work")
 				if err := cmd.Start(); err != nil {
 					t.Fatal(err)
@@ -189,7 +189,7 @@ func TestTrap3AnswerIsLost(t *testing.T) {
 			f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Middle}}})
 			v.fault.Routine = 702
 			f.Launchd.SetFaults(v.fault)
-			old, mark := f.Up("work"), f.Mark()
+			old, mark := f.Up("work", 0), f.Mark()
 			o := f.Command("restart", "-p", "work", "--json", "--timeout", "1500ms")
 			r := heard(t, o.Stdout).of(t, "work")
 			if o.Code != v.code || r.State != v.state {
@@ -208,7 +208,7 @@ func TestTrap3AnswerIsLost(t *testing.T) {
 			}
 			// Whoever asks again afterwards gets one restart more.
 			f.Launchd.SetFaults()
-			old, mark = f.Up("work"), f.Mark()
+			old, mark = f.Up("work", 0), f.Mark()
 			if o := f.Command("restart", "-p", "work"); o.Code != 0 {
 				t.Errorf("%+v", o)
 			}
@@ -236,7 +236,7 @@ func TestTrap4KilledAfterSomeOfAll(t *testing.T) {
 		k = (k-1)%9 + 1
 		old := map[string]*fleet.Process{}
 		for _, p := range profiles {
-			old[p.Name] = f.Up(p.Name)
+			old[p.Name] = f.Up(p.Name, 0)
 		}
 		mark := f.Mark()
 		cmd := f.Prepare("restart", "--all", "--force")

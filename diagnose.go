@@ -8,10 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/internal/proc"
+	"github.com/hermes-gw/hermes-gw/internal/shellwords"
 	"github.com/hermes-gw/hermes-gw/launchd"
 	"github.com/hermes-gw/hermes-gw/sweep"
 )
@@ -25,13 +28,21 @@ type Finding struct {
 	Target  launchd.Target
 	Profile string
 	Problem string // one sentence
-	Command string // what mends it, as it is typed; "" if no command does
+	Command string // what mends it, as it is typed into a shell; "" if no command does
 	Advice  string // what else is to be done; "" for nothing
 }
 
-// young is how long a gateway must have been running that was started often, so as not to be
-// said to be flapping.
-const young = time.Minute
+// A gateway that was started so often in so much time, without hermes-gw being asked for it, is
+// flapping, unless it has been running since for longer than launchd holds it back: 30 s in the
+// lists of Hermes, which makes 4 starts.
+const (
+	flapStarts = 4
+	flapWindow = 2 * time.Minute
+	flapOver   = 30 * time.Second
+)
+
+// startsFor is how long a job may take from its own program to the gateway's.
+const startsFor = 5 * time.Second
 
 // Diagnose looks for what is wrong with the gateways of the installation. It changes nothing. The
 // error is that of Discover.
@@ -40,7 +51,7 @@ func (h *Hermes) Diagnose(ctx context.Context) ([]Finding, Fleet, error) {
 	if err != nil {
 		return nil, fleet, err
 	}
-	d := &diagnosis{h: h}
+	d := &diagnosis{h: h, fleet: &fleet}
 	for i := range fleet.Gateways {
 		d.gateway(&fleet.Gateways[i])
 	}
@@ -58,6 +69,7 @@ func (h *Hermes) Diagnose(ctx context.Context) ([]Finding, Fleet, error) {
 
 type diagnosis struct {
 	h     *Hermes
+	fleet *Fleet
 	found []Finding
 }
 
@@ -70,28 +82,33 @@ func (d *diagnosis) gateway(g *Gateway) {
 	if g.Problem != nil {
 		d.add(g, "plist-unreadable", "", remedyOf(g.Problem), "It cannot be looked at as a whole: %v.", g.Problem)
 	}
+	if g.Unknown {
+		return
+	}
 	if !g.Loaded() {
 		d.unloaded(g)
 		return
 	}
 	if len(g.Domains) > 1 {
-		other := launchd.Target{Domain: g.Domains[1], Label: g.Label}
-		d.add(g, "both-domains", "hermes-gw stop "+other.String(), "", "It is loaded in %s and in %s, each time with a process of its own.", g.Domains[0], g.Domains[1])
+		d.add(g, "both-domains", command("stop", target(g, g.Domains[1])), "", "It is loaded in %s and in %s, each time with a process of its own.", g.Domains[0], g.Domains[1])
 	}
 	if g.Job.Disabled != nil && *g.Job.Disabled {
-		d.add(g, "disabled", "hermes-gw ctl enable "+g.Target.String(), "", "It is disabled: it runs now, but launchd does not load it at the next login.")
+		d.add(g, "disabled", command("ctl", "enable", g.Target.String()), "", "It is disabled: it runs now, but launchd does not load it at the next login.")
 	}
 	d.plist(g)
 	d.process(g)
 }
 
 func (d *diagnosis) unloaded(g *Gateway) {
+	other := d.fleet.RunsFor(g.Home)
 	switch {
 	case g.ServedBy != "" || g.Plist == "":
+	case other != nil:
+		d.add(g, "duplicate", "", "Take "+g.Plist+" away if "+other.Label+" is the one that you want.", "Its property list is there, and the next login loads it, although %s runs for the same home.", other.Target)
 	case g.Job.Disabled != nil && *g.Job.Disabled:
-		d.add(g, "disabled", "hermes-gw ctl enable "+g.Target.String()+" && hermes-gw start "+g.Label, "", "It is disabled, so launchd does not load it, although its property list is there.")
+		d.add(g, "disabled", command("ctl", "enable", g.Target.String())+" && "+command("start", g.Label), "", "It is disabled, so launchd does not load it, although its property list is there.")
 	default:
-		d.add(g, "not-loaded", "hermes-gw start "+g.Label, "", "launchd does not have it, although its property list is there: it does not run.")
+		d.add(g, "not-loaded", command("start", g.Label), "", "launchd does not have it, although its property list is there: it does not run.")
 	}
 }
 
@@ -104,8 +121,9 @@ func (d *diagnosis) plist(g *Gateway) {
 		return
 	}
 	if len(g.Stale) > 0 {
-		d.add(g, "stale", "hermes-gw reload "+g.Target.String(), "", "Its property list says otherwise than what is loaded: %s.", joined(g.Stale))
+		d.add(g, "stale", command("reload", g.Target.String()), "", "Its property list says otherwise than what is loaded: %s.", joined(g.Stale))
 	}
+	var folders []string
 	findings, err := launchd.Lint(g.Plist, launchd.LintOptions{Domain: g.Target.Domain})
 	if err != nil {
 		return // Problem says so
@@ -113,23 +131,90 @@ func (d *diagnosis) plist(g *Gateway) {
 	for _, f := range findings {
 		switch {
 		case f.Rule == "session-domain":
-			d.add(g, "wrong-domain", "hermes-gw stop "+g.Target.String()+" && hermes-gw start "+g.Label, "", "It is loaded in a domain that its property list does not admit: %s.", f.Problem)
+			d.wrongDomain(g, f)
+		case f.Rule == "output-folder-missing":
+			folders = append(folders, f.Problem)
 		case strings.HasPrefix(f.Rule, "output-"):
-			d.add(g, "log-path", "", f.Fix, "launchd cannot write its log, and does not start it without: %s.", f.Problem)
+			d.add(g, "log-path", "", f.Fix+".", "launchd may not be able to write its log: %s.", f.Problem)
 		case f.Fatal, f.Rule == "keepalive-replace":
-			d.add(g, f.Rule, "hermes-gw lint "+g.Plist, f.Fix, "Its property list: %s.", f.Problem)
+			d.add(g, f.Rule, command("lint", g.Plist), f.Fix+".", "Its property list: %s.", f.Problem)
 		}
 	}
-	for _, path := range []string{g.plist.StandardOutPath, g.plist.StandardErrorPath} {
-		if err := readableLog(d.h.in, path); err != nil {
-			d.add(g, "log-path", "", "Give it to this user, or name another one in the property list.", "Its log cannot be read: %v.", err)
+	if g.plist == nil {
+		return
+	}
+	if folders != nil {
+		var missing []string
+		for _, path := range outputs(g.plist) {
+			if dir := filepath.Dir(path); !isFolder(dir) && !slices.Contains(missing, dir) {
+				missing = append(missing, dir)
+			}
 		}
+		d.add(g, "log-path", shellwords.Join(append([]string{"mkdir", "-p", "--"}, missing...)...)+" && "+command("restart", g.Target.String()), "",
+			"launchd cannot write its log: %s.", folders[0])
+	}
+	for _, path := range outputs(g.plist) {
+		d.log(g, path)
 	}
 }
 
-// readableLog says why a log that is there cannot be read by its user.
+// wrongDomain names the domain where the property list wants it.
+func (d *diagnosis) wrongDomain(g *Gateway, f launchd.Finding) {
+	mend, advice := "", f.Fix+"."
+	for i, session := range []string{"Aqua", "Background"} {
+		to := d.h.domains()[i]
+		if !slices.Contains(g.plist.LimitLoadToSessionType, session) {
+			continue
+		}
+		start := []string{"start", target(g, to)}
+		if g.Plist != d.h.in.PlistPath(g.Label) {
+			start = append(start, "--plist", g.Plist)
+		}
+		mend, advice = command("stop", g.Target.String())+" && "+command(start...), ""
+	}
+	d.add(g, "wrong-domain", mend, advice, "It is loaded in a domain that its property list does not admit: %s.", f.Problem)
+}
+
+// log looks whether a log that is there can be read.
+func (d *diagnosis) log(g *Gateway, path string) {
+	err := readableLog(d.h.in, path)
+	if err == nil {
+		return
+	}
+	mend, advice := "", "Name another one in the property list, and load that with hermes-gw reload."
+	info, gone := os.Lstat(path)
+	if gone == nil && info.Mode().IsRegular() {
+		mend, advice = shellwords.Join("sudo", "chown", "--", strconv.Itoa(d.h.in.UID), path), ""
+		if errors.Is(err, fs.ErrPermission) && ownedBy(info, d.h.in.UID) {
+			mend = shellwords.Join("chmod", "u+rw", "--", path)
+		}
+	}
+	d.add(g, "log-path", mend, advice, "Its log %s cannot be read: %v.", path, pathless(err))
+}
+
+// target is the job in another domain.
+func target(g *Gateway, d launchd.Domain) string {
+	return launchd.Target{Domain: d, Label: g.Label}.String()
+}
+
+// outputs are the files that a job writes to, each once.
+func outputs(p *launchd.Plist) (paths []string) {
+	for _, path := range []string{p.StandardOutPath, p.StandardErrorPath} {
+		if filepath.IsAbs(path) && !slices.Contains(paths, path) {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+// command is a call of hermes-gw as it is typed.
+func command(words ...string) string {
+	return shellwords.Join(append([]string{"hermes-gw"}, words...)...)
+}
+
+// readableLog says why a log that is there cannot be read by its user. A device is none.
 func readableLog(in Install, path string) error {
-	if path == "" {
+	if info, err := os.Stat(path); path == "" || err == nil && info.Mode()&fs.ModeDevice != 0 {
 		return nil
 	}
 	f, _, err := openFile(in, path)
@@ -144,8 +229,15 @@ func readableLog(in Install, path string) error {
 
 // process looks at what runs, or does not.
 func (d *diagnosis) process(g *Gateway) {
-	restart := "hermes-gw restart " + g.Target.String()
+	restart := command("restart", g.Target.String())
 	j := g.Job
+	if starts := d.starts(g); starts >= flapStarts && j.LastExit.Failed() && g.Age() < flapOver {
+		d.add(g, "flapping", command("logs", g.Label), "Mend what its log says, then "+restart+".",
+			"It starts again and again: %d times in the last %.0f minutes without being asked to%s.", starts, flapWindow.Minutes(), lastExit(j))
+		if j.PID == 0 {
+			return
+		}
+	}
 	switch {
 	case j.State == launchd.StateSpawnScheduled:
 		d.add(g, "throttled", restart, "", "launchd holds its next start back: it exited sooner than %s after its last one%s.", throttle(j), lastExit(j))
@@ -154,22 +246,34 @@ func (d *diagnosis) process(g *Gateway) {
 		d.add(g, "throttled", restart, "", "launchd holds its start back (%s).", j.Pended)
 		return
 	case j.PID == 0 && (j.LastExit.Kind == launchd.ExitCode && (j.LastExit.Code == 78 || j.LastExit.Code == 0)):
-		d.add(g, "parked", "hermes-gw logs "+g.Label, "Mend what its log says, then "+restart+".", "It is parked: it exited%s, which it does when its configuration is refused, and launchd leaves it alone.", lastExit(j))
+		d.add(g, "parked", restart, "First see with "+command("logs", g.Label)+" why it ended.",
+			"It is parked: it ended by itself with %s, as it does when its configuration is refused or it is stopped, and launchd leaves it alone.", j.LastExit)
 		return
 	case j.PID == 0:
 		d.add(g, "not-running", restart, "", "It is loaded, but has no process%s.", lastExit(j))
 		return
 	}
-	if age := g.Age(); age < young && j.Runs != nil && *j.Runs > 3 && j.LastExit.Failed() {
-		d.add(g, "flapping", "hermes-gw logs "+g.Label, "Mend what its log says.", "It starts again and again: %d times so far, the last one %v ago%s.", *j.Runs, age.Round(time.Second), lastExit(j))
-	}
-	if g.Process.IsZero() {
-		d.add(g, "no-gateway", "hermes-gw ps --tree", "", "Process %d and what is below it has no gateway in it, by its arguments.", j.PID)
+	if g.Process.IsZero() && g.Age() > startsFor {
+		d.add(g, "no-gateway", command("ps", "--tree"), "", "Process %d and what is below it has no gateway in it, by its arguments.", j.PID)
 	}
 	if path, at := replaced(g); path != "" {
-		d.add(g, "replaced-program", restart, "If launchd kills the new process (launch constraint), hermes-gw reload "+g.Target.String()+".",
+		d.add(g, "replaced-program", restart, "If launchd kills the new process (launch constraint), "+command("reload", g.Target.String())+".",
 			"Its program %s was replaced %v after it was started.", path, at.Round(time.Second))
 	}
+}
+
+// starts is how often a gateway was started lately without anybody asking for it, as far as
+// hermes-gw was asked.
+func (d *diagnosis) starts(g *Gateway) int {
+	asked := d.h.requests(g.Target, flapWindow)
+	if n := recentStarts(d.h.in, g.Home, flapWindow, time.Now()); n > 0 {
+		return n - asked
+	}
+	// A Hermes that notes none: launchd's number is since it was loaded.
+	if g.Job.Runs != nil && asked == 0 && g.Job.PID > 0 {
+		return *g.Job.Runs
+	}
+	return 0
 }
 
 func throttle(j launchd.Job) string {
@@ -177,6 +281,24 @@ func throttle(j launchd.Job) string {
 		return "its throttle interval"
 	}
 	return j.MinimumRuntime.String()
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+func ownedBy(info fs.FileInfo, uid int) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(st.Uid) == uid
+}
+
+// pathless is what is wrong with a file, without its name.
+func pathless(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
 }
 
 func lastExit(j launchd.Job) string {
@@ -220,7 +342,7 @@ func (d *diagnosis) shared(gateways []Gateway) {
 			continue
 		}
 		if other := first[g.Home]; other != nil {
-			d.add(g, "duplicate", "hermes-gw stop "+g.Target.String(), "", "It is one of two jobs for %s: the other is %s.", g.Home, other.Target)
+			d.add(g, "duplicate", command("stop", g.Target.String()), "Then take its property list away, or the next login loads it again.", "It is one of two jobs for %s: the other is %s.", g.Home, other.Target)
 			continue
 		}
 		first[g.Home] = g
@@ -230,11 +352,28 @@ func (d *diagnosis) shared(gateways []Gateway) {
 // strays looks for gateways that run beside a job of the same home.
 func (d *diagnosis) strays(plan sweep.Plan, gateways []Gateway) {
 	for _, p := range plan.Signal {
-		home, _ := d.h.homeOf(p)
+		home, proven := d.h.homeOf(p)
+		if !proven && !stillThere(p) { // what is about to exit shows no environment
+			continue
+		}
 		i := slices.IndexFunc(gateways, func(g Gateway) bool { return g.Home == home })
 		if i < 0 {
 			continue
 		}
-		d.add(&gateways[i], "duplicate", "hermes-gw restart --all", "", "Process %d is a second gateway for %s, which launchd does not manage.", p.PID, home)
+		d.add(&gateways[i], "duplicate", command("restart", "--all"), "", "Process %d is a second gateway for %s, which launchd does not manage.", p.PID, home)
 	}
+}
+
+// stillThere reports whether a process that was found goes on running the same program.
+func stillThere(p sweep.Planned) bool {
+	var table sweep.Table
+	if table.Read(context.Background(), -1) != nil {
+		return false
+	}
+	now := table.Find(p.PID)
+	if now == nil || now.Identity != p.Identity || now.State == sweep.StateZombie {
+		return false
+	}
+	argv, err := table.Args(now)
+	return err == nil && slices.Equal(argv, p.Argv)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -44,7 +45,7 @@ func (h *Hermes) Discover(ctx context.Context) (Fleet, error) {
 	if err != nil {
 		fleet.Warnings = append(fleet.Warnings, fmt.Sprintf("Not all profiles are known: %v.", err))
 	}
-	loaded, warnings, err := h.loadedLabels(ctx)
+	loaded, warnings, err := h.loadedJobs(ctx, profiles)
 	if err != nil {
 		return fleet, err
 	}
@@ -54,20 +55,22 @@ func (h *Hermes) Discover(ctx context.Context) (Fleet, error) {
 	var found []*Gateway
 	for _, p := range profiles {
 		derived[p.Label] = true
-		found = append(found, &Gateway{Label: p.Label, Profile: p.Name, Home: p.Home, Domains: loaded[p.Label]})
+		found = append(found, &Gateway{Label: p.Label, Profile: p.Name, Home: p.Home, Domains: loaded.domains[p.Label]})
 	}
 	files, err := h.plistLabels()
 	if err != nil {
 		fleet.Warnings = append(fleet.Warnings, fmt.Sprintf("Property lists of jobs that are not loaded are not known: %v.", err))
 	}
-	for _, label := range mergedLabels(loaded, files) {
+	for _, label := range mergedLabels(loaded.domains, files) {
 		if !derived[label] {
-			found = append(found, &Gateway{Label: label, Domains: loaded[label]})
+			found = append(found, &Gateway{Label: label, Domains: loaded.domains[label]})
 		}
 	}
 	var all sync.WaitGroup
 	for _, g := range found {
-		all.Go(func() { h.fill(ctx, g) })
+		g.Problem = loaded.unknown(g.Label)
+		g.Unknown = g.Problem != nil
+		all.Go(func() { h.fill(ctx, g, loaded) })
 	}
 	all.Wait()
 
@@ -96,79 +99,120 @@ func (h *Hermes) Discover(ctx context.Context) (Fleet, error) {
 	return fleet, nil
 }
 
-// loadedLabels lists the gateways' labels in the user's domains. Where a domain cannot be listed
-// the profiles' labels are asked for one by one; one that does not answer at all does not keep
-// the other's jobs from being found.
-func (h *Hermes) loadedLabels(ctx context.Context) (labels map[string][]launchd.Domain, warnings []string, err error) {
+// seenJobs are the gateways' jobs that launchd lists.
+type seenJobs struct {
+	domains map[string][]launchd.Domain // by label
+	pids    map[launchd.Target]int
+	silent  error            // why it is not known whether another one is loaded
+	doubts  map[string]error // the same of one label
+}
+
+// unknown is why it is not known whether a job is loaded.
+func (s seenJobs) unknown(label string) error {
+	switch {
+	case len(s.domains[label]) > 0:
+		return nil
+	case s.doubts[label] != nil:
+		return s.doubts[label]
+	}
+	return s.silent
+}
+
+// loadedJobs lists the gateways' jobs in the user's domains. Where a domain cannot be listed the
+// profiles' labels are asked for one by one; one that does not answer at all does not keep the
+// other's jobs from being found.
+func (h *Hermes) loadedJobs(ctx context.Context, profiles []Profile) (jobs seenJobs, warnings []string, err error) {
 	domains := h.domains()
 	entries := make([][]launchd.ListEntry, len(domains))
 	errs := make([]error, len(domains))
-	asking, cancel := context.WithTimeout(ctx, listFor)
+	asking, cancel := briefly(ctx)
 	defer cancel()
 	var all sync.WaitGroup
 	for i, d := range domains {
 		all.Go(func() { entries[i], errs[i] = h.client.List(asking, d) })
 	}
 	all.Wait()
-	labels = map[string][]launchd.Domain{}
-	process := map[string]int{}
+	jobs = seenJobs{domains: map[string][]launchd.Domain{}, pids: map[launchd.Target]int{}, doubts: map[string]error{}}
 	exist := 0
 	for i, d := range domains {
 		err := errs[i]
 		switch {
 		case errors.Is(err, launchd.ErrNoDomain):
 			continue
-		case err != nil && !refused(err):
+		case refused(err), errors.Is(err, launchd.ErrUnshared), silent(err) && ctx.Err() == nil:
+			var doubts map[string]error
+			if entries[i], doubts, errs[i] = h.askEach(ctx, d, profiles); errs[i] == nil {
+				warnings = append(warnings, fmt.Sprintf("The jobs of %s cannot be listed (%v), so only those of known labels are looked for.", d, err))
+				maps.Copy(jobs.doubts, doubts)
+				break
+			}
+			fallthrough
+		case err != nil:
+			jobs.silent = err
 			warnings = append(warnings, fmt.Sprintf("The jobs of %s are not known: %v.", d, err))
 			continue
-		case err != nil:
-			warnings = append(warnings, fmt.Sprintf("The jobs of %s cannot be listed (%v), so only those of known labels are looked for.", d, err))
-			if err := h.askEach(ctx, d, labels); err != nil {
-				return nil, nil, err
-			}
 		}
 		exist++
 		for _, e := range entries[i] {
-			// A domain may answer for the jobs of the one around it, too; two jobs never have
-			// the same process.
-			if !IsGatewayLabel(e.Label) || e.PID > 0 && process[e.Label] == e.PID {
-				continue
+			if IsGatewayLabel(e.Label) && !jobs.has(e) {
+				jobs.domains[e.Label] = append(jobs.domains[e.Label], d)
+				jobs.pids[launchd.Target{Domain: d, Label: e.Label}] = e.PID
 			}
-			process[e.Label] = e.PID
-			labels[e.Label] = append(labels[e.Label], d)
 		}
 	}
 	if exist == 0 { // the first says most, unless it is only not there
 		for _, err := range errs {
 			if !errors.Is(err, launchd.ErrNoDomain) {
-				return nil, nil, err
+				return jobs, nil, err
 			}
 		}
-		return nil, nil, errs[0]
+		return jobs, nil, errs[0]
 	}
-	return labels, warnings, nil
+	return jobs, warnings, nil
 }
 
-// listFor bounds the lists of jobs, which a launchd that answers gives at once.
-const listFor = 3 * time.Second
+// has reports whether a job is known from another domain: one may answer for the jobs of the one
+// around it, too, and two jobs never have the same process.
+func (s seenJobs) has(e launchd.ListEntry) bool {
+	return e.PID > 0 && slices.ContainsFunc(s.domains[e.Label], func(d launchd.Domain) bool {
+		return s.pids[launchd.Target{Domain: d, Label: e.Label}] == e.PID
+	})
+}
 
 // domains are where a user's gateways can be, the best first.
 func (h *Hermes) domains() []launchd.Domain {
 	return []launchd.Domain{launchd.GUI(h.in.UID), launchd.User(h.in.UID)}
 }
 
-func (h *Hermes) askEach(ctx context.Context, d launchd.Domain, labels map[string][]launchd.Domain) error {
-	profiles, _ := h.in.Profiles()
-	for _, p := range profiles {
-		_, err := h.client.Job(ctx, launchd.Target{Domain: d, Label: p.Label})
+// askEach asks for the profiles' jobs in a domain, instead of a list. Of the doubts it is not known
+// whether they are there; the error is that no question was answered by a yes or no.
+func (h *Hermes) askEach(ctx context.Context, d launchd.Domain, profiles []Profile) (list []launchd.ListEntry, doubts map[string]error, err error) {
+	ctx, cancel := briefly(ctx)
+	defer cancel()
+	jobs := make([]launchd.Job, len(profiles))
+	errs := make([]error, len(profiles))
+	var all sync.WaitGroup
+	for i, p := range profiles {
+		all.Go(func() { jobs[i], errs[i] = h.client.Job(ctx, launchd.Target{Domain: d, Label: p.Label}) })
+	}
+	all.Wait()
+	doubts = map[string]error{}
+	answered := false
+	for i, p := range profiles {
 		switch {
-		case err == nil:
-			labels[p.Label] = append(labels[p.Label], d)
-		case !refused(err):
-			return err
+		case errs[i] == nil:
+			list = append(list, launchd.ListEntry{Label: p.Label, PID: jobs[i].PID})
+			answered = true
+		case errors.Is(errs[i], launchd.ErrNotLoaded), errors.Is(errs[i], launchd.ErrNoDomain):
+			answered = true
+		default:
+			doubts[p.Label], err = errs[i], errs[i]
 		}
 	}
-	return nil
+	if answered {
+		return list, doubts, nil
+	}
+	return nil, nil, err
 }
 
 // plistLabels are the labels of the gateways' property lists, by the names of the files.
@@ -195,21 +239,26 @@ func mergedLabels(loaded map[string][]launchd.Domain, files []string) []string {
 }
 
 // fill reads what launchd and the property list tell of a job whose Domains are known.
-func (h *Hermes) fill(ctx context.Context, g *Gateway) {
+func (h *Hermes) fill(ctx context.Context, g *Gateway, loaded seenJobs) {
 	g.Target = launchd.Target{Domain: h.domains()[0], Label: g.Label}
 	if g.Loaded() {
 		g.Target.Domain = g.Domains[0]
-		job, err := h.client.Inspect(ctx, g.Target)
+		asking, cancel := briefly(ctx)
+		defer cancel()
+		job, err := h.client.Inspect(asking, g.Target)
 		if errors.Is(err, launchd.ErrNotLoaded) { // since it was listed
 			g.Domains = nil
 		} else if err != nil {
 			g.Problem = err
+			job.PID = loaded.pids[g.Target]
 		}
 		g.Job = job
 	}
 	g.Job.Target = g.Target
-	if !g.Loaded() {
-		if _, enabled, err := h.client.Enabled(ctx, g.Target); err == nil {
+	if !g.Loaded() && !g.Unknown {
+		asking, cancel := briefly(ctx)
+		defer cancel()
+		if _, enabled, err := h.client.Enabled(asking, g.Target); err == nil {
 			disabled := !enabled
 			g.Job.Disabled = &disabled
 		}
@@ -239,8 +288,10 @@ func (h *Hermes) readPlist(ctx context.Context, g *Gateway) {
 		return
 	}
 	g.plist = p
-	if g.Loaded() {
-		g.Stale, _ = h.client.Stale(ctx, g.Target) // what cannot be compared is no difference
+	if g.Loaded() && g.Problem == nil {
+		asking, cancel := briefly(ctx)
+		defer cancel()
+		g.Stale, _ = h.client.Stale(asking, g.Target) // what cannot be compared is no difference
 	}
 }
 
@@ -276,6 +327,7 @@ func (h *Hermes) processes(g *Gateway, table *sweep.Table) {
 	if root := table.Find(g.Job.PID); root != nil {
 		g.job = root.Identity
 		g.Process, g.Tree = h.gatewayIn(table, g.job, g.Home)
+		g.Stopped = stopped(table, g.Process)
 	}
 }
 
@@ -285,9 +337,21 @@ func (h *Hermes) ask(ctx context.Context, g *Gateway) {
 		return
 	}
 	g.Runtime = h.runtime(ctx, g)
-	if g.Process.IsZero() { // nothing else decides
+	if h.mayProbe(g) {
 		g.Locked, _ = lockHeld(h.in, g.Home)
 	}
+}
+
+// bootsFor is how old a job's process is at least in which no gateway boots any more: Python takes
+// its time, and so does a back-off after many starts.
+const bootsFor = time.Minute
+
+// mayProbe reports whether nothing but the lock tells if a gateway is there, and none is likely to
+// boot just now: that one would find the lock held, and exit.
+func (h *Hermes) mayProbe(g *Gateway) bool {
+	known := g.Loaded() || g.Plist != ""
+	booting := g.Unknown || g.Job.PID > 0 && g.Age() < bootsFor
+	return known && g.Process.IsZero() && !booting
 }
 
 // served marks the profiles that have no job of their own and that another gateway serves: by what

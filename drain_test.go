@@ -78,7 +78,7 @@ func TestTrap34IgnoresSIGTERM(t *testing.T) {
 		t.Run(fmt.Sprint(key), func(t *testing.T) {
 			t.Parallel()
 			f := one(t, fleet.Options{TimeScale: scale}, fleet.Oldest, fleet.Standin{IgnoreTERM: true}, map[string]any{"ExitTimeOut": key})
-			old, mark := f.Up("work"), f.Mark()
+			old, mark := f.Up("work", 0), f.Mark()
 			live := *job(t, f).ExitTimeout
 			if key != nil && live != time.Duration(key.(int))*time.Second {
 				t.Errorf("the live exit timeout is %v", live)
@@ -101,7 +101,7 @@ func TestTrap34IgnoresSIGTERM(t *testing.T) {
 	t.Run("0", func(t *testing.T) {
 		t.Parallel()
 		f := one(t, fleet.Options{}, fleet.Oldest, fleet.Standin{IgnoreTERM: true}, map[string]any{"ExitTimeOut": 0})
-		old, mark := f.Up("work"), f.Mark()
+		old, mark := f.Up("work", 0), f.Mark()
 		r := restartOne(t, f, "work", hermesgw.RestartOptions{Timeout: time.Second})
 		if r.Outcome != launchd.OutcomeUnknown || r.New != 0 || !old.Alive() {
 			t.Errorf("%+v", r)
@@ -116,7 +116,7 @@ func TestTrap34IgnoresSIGTERM(t *testing.T) {
 func TestTrap34ExitsInTime(t *testing.T) {
 	t.Parallel()
 	f := one(t, fleet.Options{}, fleet.Oldest, fleet.Standin{Teardown: 300 * time.Millisecond}, nil)
-	old := f.Up("work")
+	old := f.Up("work", 0)
 	if r := restartOne(t, f, "work", hermesgw.RestartOptions{}); r.Outcome != launchd.OutcomeRestarted || len(r.Warnings) > 0 || exitCode(f, old) != standin.ExitSignalled {
 		t.Errorf("%+v", r)
 	}
@@ -127,7 +127,7 @@ func TestTrap34ExitsInTime(t *testing.T) {
 func TestTrap35TeardownAfterTheDrain(t *testing.T) {
 	generations(t, func(t *testing.T, plist fleet.Generation) {
 		f := one(t, fleet.Options{}, plist, fleet.Standin{Drain: 600 * time.Millisecond, Teardown: 2 * time.Second}, map[string]any{"ExitTimeOut": 1, "ThrottleInterval": 1})
-		old, mark := f.Up("work"), f.Mark()
+		old, mark := f.Up("work", 0), f.Mark()
 		r := restartOne(t, f, "work", hermesgw.RestartOptions{Graceful: true})
 		if r.Outcome != launchd.OutcomeNotReady || !errors.Is(r.Err, launchd.ErrDraining) || !old.Alive() || r.New != 0 {
 			t.Errorf("%+v; the old gateway runs: %t", r, old.Alive())
@@ -148,7 +148,7 @@ func TestTrap35TeardownAfterTheDrain(t *testing.T) {
 func TestTrap35TeardownTooLong(t *testing.T) {
 	t.Parallel()
 	f := one(t, fleet.Options{}, fleet.Oldest, fleet.Standin{Teardown: time.Minute}, map[string]any{"ExitTimeOut": 1})
-	old, mark := f.Up("work"), f.Mark()
+	old, mark := f.Up("work", 0), f.Mark()
 	r := restartOne(t, f, "work", hermesgw.RestartOptions{})
 	if r.Outcome != launchd.OutcomeRestarted || r.Phases.OldExit < time.Second || !warned(r, "SIGKILL") {
 		t.Errorf("%+v", r)
@@ -163,7 +163,7 @@ func TestTrap35TeardownTooLong(t *testing.T) {
 func TestTraps36And37DrainsThenStarts(t *testing.T) {
 	generations(t, func(t *testing.T, plist fleet.Generation) {
 		f := one(t, fleet.Options{}, plist, fleet.Standin{Drain: 100 * time.Millisecond}, map[string]any{"ThrottleInterval": 30})
-		old, job, mark := f.Up("work"), f.JobPID("work"), f.Mark()
+		old, job, mark := f.Up("work", 0), f.JobPID("work"), f.Mark()
 		r := restartOne(t, f, "work", hermesgw.RestartOptions{Graceful: true})
 		if r.Outcome != launchd.OutcomeRestarted || r.Method != launchd.MethodGraceful || r.Old != job || r.OldGateway != old.PID || r.New != f.JobPID("work") || len(r.Warnings) > 0 {
 			t.Errorf("%+v", r)
@@ -204,7 +204,7 @@ func TestTrap38KeepAliveIsFaster(t *testing.T) {
 	generations(t, func(t *testing.T, plist fleet.Generation) {
 		// No throttle to speak of.
 		f := one(t, fleet.Options{TimeScale: 0.0001}, plist, fleet.Standin{Drain: 50 * time.Millisecond}, nil)
-		old, mark, label := f.Up("work"), f.Mark(), f.Gateway("work").Label
+		old, mark, label := f.Up("work", 0), f.Mark(), f.Gateway("work").Label
 		client, err := launchd.Open(t.Context(), launchd.Options{Address: f.Address(), Wrap: func(t xpc.Transport) xpc.Transport {
 			return late{t, func(routine uint64) {
 				if routine == 702 {
@@ -253,7 +253,7 @@ func TestTrap39Pended(t *testing.T) {
 	t.Run("started", func(t *testing.T) {
 		t.Parallel()
 		f := pending(t)
-		old, mark := f.Up("work"), f.Mark()
+		old, mark := f.Up("work", 0), f.Mark()
 		if r := restartOne(t, f, "work", hermesgw.RestartOptions{Graceful: true}); r.Outcome != launchd.OutcomeRestarted || r.Method != launchd.MethodGraceful {
 			t.Errorf("%+v", r)
 		}
@@ -263,7 +263,7 @@ func TestTrap39Pended(t *testing.T) {
 	t.Run("refused", func(t *testing.T) {
 		t.Parallel()
 		f := pending(t)
-		old, mark := f.Up("work"), f.Mark()
+		old, mark := f.Up("work", 0), f.Mark()
 		f.Launchd.SetFaults(launchdtest.Fault{Kind: launchdtest.Fail, Code: 144, Routine: 702})
 		r := restartOne(t, f, "work", hermesgw.RestartOptions{Graceful: true})
 		reason := job(t, f).Pended
@@ -282,7 +282,7 @@ func TestTrap40DrainNeverEnds(t *testing.T) {
 		f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: plist, Standin: fleet.Standin{
 			DrainForever: true, ActiveWork: []standin.Work{{Kind: "cron", Session: "nobody's business", Elapsed: 7200}},
 		}}}})
-		old, mark := f.Up("work"), f.Mark()
+		old, mark := f.Up("work", 0), f.Mark()
 		o := f.Command("restart", "-p", "work", "--graceful=100ms", "--json")
 		r := heard(t, o.Stdout).of(t, "work")
 		if o.Code != 7 || r.State != launchd.OutcomeNotReady || r.Error == nil || r.Error.Code != "draining" || r.NewPID != nil || !old.Alive() {
@@ -327,7 +327,7 @@ func TestTrap41Wedged(t *testing.T) {
 			t.Parallel()
 			f := one(t, fleet.Options{}, fleet.Middle, v.standin, nil)
 			f.Behave("work", fleet.Standin{})
-			old, mark := f.Up("work"), f.Mark()
+			old, mark := f.Up("work", 0), f.Mark()
 			r := restartOne(t, f, "work", hermesgw.RestartOptions{Graceful: true})
 			method, signal := launchd.MethodGraceful, syscall.SIGUSR1
 			if v.wedged {
@@ -352,7 +352,7 @@ func TestTrap41Wedged(t *testing.T) {
 func TestTrap42ExitsWithZero(t *testing.T) {
 	generations(t, func(t *testing.T, plist fleet.Generation) {
 		f := one(t, fleet.Options{}, plist, fleet.Standin{}, nil)
-		old, mark := f.Up("work"), f.Mark()
+		old, mark := f.Up("work", 0), f.Mark()
 		marker, err := json.Marshal(map[string]any{"target_pid": old.PID, "target_start_time": f.State("work").Start, "written_at": time.Now().UTC()})
 		if err != nil {
 			t.Fatal(err)
@@ -395,7 +395,7 @@ func TestDrainBudget(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := one(t, fleet.Options{}, fleet.Oldest, fleet.Standin{}, map[string]any{"ExitTimeOut": v.key})
-			pid, mark := f.Up("work").PID, f.Mark()
+			pid, mark := f.Up("work", 0).PID, f.Mark()
 			v.o.Graceful, v.o.Select.Profiles = true, []string{"work"}
 			plan, err := onFleet(t, f).Plan(t.Context(), v.o)
 			if err != nil || len(plan.Jobs) != 1 || len(plan.Jobs[0].Steps) == 0 {

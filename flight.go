@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -159,7 +160,7 @@ func (f *flight) allowed(t launchd.Target) error {
 	if f == nil {
 		return nil
 	}
-	now := int64(proc.Clock())
+	now := int64(proc.SinceBoot())
 	var recent []int64
 	for _, r := range f.note.Requests {
 		// A time to come is of another boot.
@@ -175,12 +176,35 @@ func (f *flight) allowed(t launchd.Target) error {
 	return &RateError{Target: t, Times: len(recent), Next: time.Duration(oldest + int64(rateWindow) - now)}
 }
 
-// sending notes that the target is about to be restarted.
-func (f *flight) sending() {
-	if f == nil {
-		return
+// requests counts the requests about a target in the time before now, as far as its note knows.
+func (h *Hermes) requests(t launchd.Target, within time.Duration) (n int) {
+	for _, r := range h.flightNote(t).Requests {
+		if age := int64(proc.Clock()) - r.At; r.Launchd == h.o.Address && age >= 0 && age < int64(within) {
+			n++
+		}
 	}
-	now := int64(proc.Clock())
+	return n
+}
+
+// flightNote reads a target's note without taking the lock.
+func (h *Hermes) flightNote(t launchd.Target) flightNote {
+	if h.o.StateDir == "" {
+		return flightNote{}
+	}
+	file, err := os.OpenFile(filepath.Join(h.o.StateDir, flightName(t)), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return flightNote{}
+	}
+	defer file.Close()
+	return readFlightNote(file)
+}
+
+// sending notes that the target is about to be restarted.
+func (f *flight) sending() error {
+	if f == nil {
+		return nil
+	}
+	now := int64(proc.SinceBoot())
 	f.note.Requests = slices.DeleteFunc(f.note.Requests, func(r flightRequest) bool {
 		return now-r.At < 0 || now-r.At >= int64(rateWindow)
 	})
@@ -188,7 +212,7 @@ func (f *flight) sending() {
 	if n := len(f.note.Requests) - 8*rateLimit; n > 0 {
 		f.note.Requests = f.note.Requests[n:]
 	}
-	f.write()
+	return f.write()
 }
 
 // land gives the right back.
@@ -201,13 +225,19 @@ func (f *flight) land() {
 	f.file.Close()
 }
 
-// write replaces the note. A note that cannot be written, or half, is a hint that is missing.
-func (f *flight) write() {
+// write replaces the note. A note that cannot be written, or half, is a hint that is missing. It is
+// written over the last one before the rest of that is cut off: on a full disk there may be room
+// for no other.
+func (f *flight) write() error {
 	b, err := json.Marshal(f.note)
-	if err != nil || f.file.Truncate(0) != nil {
-		return
+	if err != nil {
+		return err
 	}
-	f.file.WriteAt(append(b, '\n'), 0)
+	b = append(b, '\n')
+	if _, err := f.file.WriteAt(b, 0); err != nil {
+		return err
+	}
+	return f.file.Truncate(int64(len(b)))
 }
 
 func readFlightNote(file *os.File) (n flightNote) {

@@ -19,6 +19,10 @@ import (
 type Log struct {
 	Name string // "gateway.log"
 	Path string
+
+	is   fs.FileInfo // the file that Tail read; nil: none was there, or Tail was not called
+	at   int64       // how far it read it
+	read bool        // Tail was called
 }
 
 // Logs returns where the gateway of a home writes: its output, then its errors. Neither need be
@@ -32,25 +36,30 @@ func Logs(home string) []Log {
 }
 
 // Tail returns the last lines of a log, as [LogTail] shows them. A file that is not there has
-// none; one that cannot be read, a link or another user's, is an error.
-func (l Log) Tail(in Install, lines int) ([]string, error) {
-	f, _, err := openFile(in, l.Path)
+// none; one that cannot be read, a link or another user's, is an error. [Follow] goes on where it ended.
+func (l *Log) Tail(in Install, lines int) ([]string, error) {
+	f, info, err := openFile(in, l.Path)
+	l.read, l.is, l.at = true, nil, 0
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	f.Close()
-	return tailOf(in, l.Path, lines), nil
+	defer f.Close()
+	l.is, l.at = info, info.Size()
+	return tailOfFile(f, info.Size(), lines), nil
 }
+
+// There reports whether Tail found the file.
+func (l *Log) There() bool { return l.is != nil }
 
 // followEvery is how often a log is looked at for more: neither kqueue nor inotify tell of a file
 // that is not there yet, or that another takes the place of.
 const followEvery = 200 * time.Millisecond
 
-// Follow calls show with each line that is written to one of the logs from now on, until ctx ends. A
-// log that is replaced or emptied is read from its new beginning; a line without an end is shown
+// Follow calls show with each line that is written to one of the logs from now on, or since its
+// Tail, until ctx ends. A log that is replaced or emptied is read from its new beginning; a line without an end is shown
 // when it has one. show is never called concurrently.
 func Follow(ctx context.Context, in Install, logs []Log, show func(l Log, line string)) {
 	var one sync.Mutex
@@ -69,15 +78,14 @@ func Follow(ctx context.Context, in Install, logs []Log, show func(l Log, line s
 
 // follow keeps the end of one log.
 func follow(ctx context.Context, in Install, l Log, show func(string)) {
-	var is fs.FileInfo // the file that was read last
-	var at int64       // how far
-	var rest string    // of a line without an end
-	first := true
+	is, at := l.is, l.at // the file that was read last, and how far
+	var rest string      // of a line without an end
+	now := !l.read
 	for {
 		f, info, err := openFile(in, l.Path)
 		if err == nil {
 			switch {
-			case first:
+			case now:
 				at = info.Size()
 			case is == nil || !os.SameFile(is, info) || info.Size() < at:
 				at, rest = 0, ""
@@ -86,7 +94,7 @@ func follow(ctx context.Context, in Install, l Log, show func(string)) {
 			at, rest = more(f, at, rest, show)
 			f.Close()
 		}
-		first = false
+		now = false
 		select {
 		case <-time.After(followEvery):
 		case <-ctx.Done():

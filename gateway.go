@@ -19,6 +19,9 @@ type Gateway struct {
 	// where it is loaded. More than one is a mistake, and each has a process of its own.
 	Target  launchd.Target
 	Domains []launchd.Domain
+	// Unknown says that it is not known whether it is loaded, because launchd did not answer:
+	// Problem tells.
+	Unknown bool
 	// Job is what launchd tells of it; of a job that is not loaded, only Disabled.
 	Job launchd.Job
 	// Plist is its property list, "" if there is none. Stale are the keys in which it differs
@@ -32,11 +35,14 @@ type Gateway struct {
 	// zero value if there is none. Tree are the processes from the job's to the gateway's.
 	Process Identity
 	Tree    []Identity
+	// Stopped says that Process is stopped by a signal (SIGSTOP): it answers nothing and
+	// finishes nothing until it is continued.
+	Stopped bool
 	// Runtime is what the gateway says of itself; a hint. nil if it says nothing, or what
 	// there is was said by another process.
 	Runtime *Runtime
 	// Locked says that some process holds the home's lock, as a gateway does all its life. It is
-	// only looked at where no gateway's process was found in the job.
+	// only looked at where no gateway's process was found in the job, and none can be booting.
 	Locked bool
 	// ServedBy is the label of the job whose gateway serves this profile, too; "" for none.
 	ServedBy string
@@ -49,6 +55,10 @@ type Gateway struct {
 
 // Loaded reports whether launchd has the job.
 func (g *Gateway) Loaded() bool { return len(g.Domains) > 0 }
+
+// bearsOurs reports whether the job of another installation is loaded under the label of one of
+// this one's profiles, whose gateway cannot be loaded then.
+func (g *Gateway) bearsOurs() bool { return g.Foreign != "" && g.Profile != "" && g.Loaded() }
 
 // Runtime is what a gateway writes or answers about itself, as far as it is of use here and holds
 // nothing of what it talks about.

@@ -62,7 +62,7 @@ func TestTrap6CallerIsAChild(t *testing.T) {
 			t.Run(plist.String()+", in "+how, func(t *testing.T) {
 				t.Parallel()
 				f := insideFleet(t, plist, fleet.Standin{Teardown: 100 * time.Millisecond})
-				old, job, mark := f.Up("work"), f.JobPID("work"), f.Mark()
+				old, job, mark := f.Up("work", 0), f.JobPID("work"), f.Mark()
 				o := f.Call(old, within, f.Prepare("restart", "-p", "work", "--json")).End()
 				comesBack(t, f, mark, old, o, job)
 				ended(t, o, !within.Session)
@@ -81,7 +81,7 @@ func TestTrap7CallerIsReparented(t *testing.T) {
 		t.Run(plist.String(), func(t *testing.T) {
 			t.Parallel()
 			f := insideFleet(t, plist, fleet.Standin{Teardown: 100 * time.Millisecond})
-			old, job, mark := f.Up("work"), f.JobPID("work"), f.Mark()
+			old, job, mark := f.Up("work", 0), f.JobPID("work"), f.Mark()
 			o := f.Call(old, fleet.Within{Reparented: true}, f.Prepare("restart", "-p", "work", "--json")).End()
 			comesBack(t, f, mark, old, o, job)
 			ended(t, o, true)
@@ -93,7 +93,7 @@ func TestTrap7CallerIsReparented(t *testing.T) {
 func TestTrap7CallerHasLeft(t *testing.T) {
 	t.Parallel()
 	f := insideFleet(t, fleet.Middle, fleet.Standin{})
-	old := f.Up("work")
+	old := f.Up("work", 0)
 	o := f.Call(old, fleet.Within{Reparented: true, Session: true}, f.Prepare("restart", "-p", "work", "--json")).End()
 	r := heard(t, o.Stdout).of(t, "work")
 	if o.Code != 0 || r.State != launchd.OutcomeRestarted || r.Inside || whole(r.NewPID) != f.JobPID("work") {
@@ -111,7 +111,7 @@ func TestTrap8GracefulFromInside(t *testing.T) {
 			f := fleet.New(t, fleet.Options{Outside: true, TimeScale: 0.01, Profiles: []fleet.Profile{{
 				Name: "work", Plist: plist, Standin: fleet.Standin{DrainForever: true},
 			}}})
-			old, job, mark := f.Up("work"), f.JobPID("work"), f.Mark()
+			old, job, mark := f.Up("work", 0), f.JobPID("work"), f.Mark()
 			o := f.Call(old, fleet.Within{}, f.Prepare("restart", "-p", "work", "--graceful", "--json")).End()
 			r := heard(t, o.Stdout).of(t, "work")
 			if o.Code != codeRequested || r.State != launchd.OutcomeRequested || !r.Inside || whole(r.OldPID) != job {
@@ -151,7 +151,7 @@ func TestTrap9InheritedEnvironment(t *testing.T) {
 func TestTrap10LongChainOfParents(t *testing.T) {
 	t.Parallel()
 	f := insideFleet(t, fleet.Middle, fleet.Standin{})
-	old, job, mark := f.Up("work"), f.JobPID("work"), f.Mark()
+	old, job, mark := f.Up("work", 0), f.JobPID("work"), f.Mark()
 	o := f.Call(old, fleet.Within{Session: true, Depth: 70}, f.Prepare("restart", "-p", "work", "--json")).End()
 	comesBack(t, f, mark, old, o, job)
 	ended(t, o, false)
@@ -162,7 +162,7 @@ func TestTrap10LongChainOfParents(t *testing.T) {
 func TestReportComesBeforeTheRequest(t *testing.T) {
 	t.Parallel()
 	f := insideFleet(t, fleet.Middle, fleet.Standin{})
-	old, job := f.Up("work"), f.JobPID("work")
+	old, job := f.Up("work", 0), f.JobPID("work")
 	f.Launchd.SetFaults(launchdtest.Fault{Kind: launchdtest.Never, Routine: 702})
 	for range 10 {
 		mark := f.Mark()
@@ -192,7 +192,7 @@ func TestCallersOwnGatewayComesLast(t *testing.T) {
 	f.Behave("a", fleet.Standin{NoLock: true, NoPID: true})
 	stray := f.Manual("a", fleet.Orphan)
 	f.Behave("a", fleet.Standin{})
-	old, mark := f.Up("work"), f.Mark()
+	old, mark := f.Up("work", 0), f.Mark()
 	o := f.Call(old, fleet.Within{Session: true}, f.Prepare("restart", "--all", "--json")).End()
 	if o.Code != codeRequested {
 		t.Errorf("exit %d: %s", o.Code, o.Stderr)

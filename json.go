@@ -96,9 +96,18 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		Version  int            `json:"version"`
 		Results  []Result       `json:"results"`
 		Sweep    *SweepDocument `json:"sweep,omitempty"`
+		Excluded []Excluded     `json:"excluded,omitempty"`
 		Warnings []string       `json:"warnings"`
 		Total    float64        `json:"total_ms"`
-	}{SchemaVersion, results, sweep, some(r.Warnings), milliseconds(r.Total)})
+	}{SchemaVersion, results, sweep, r.Excluded, some(r.Warnings), milliseconds(r.Total)})
+}
+
+// MarshalJSON writes the job as programs name it, and why it is left alone.
+func (e Excluded) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Target string `json:"target"`
+		Reason string `json:"reason"`
+	}{e.Target.String(), e.Reason})
 }
 
 // SweepDocument is a [Sweep] as JSON has it.

@@ -2,6 +2,7 @@ package hermesgw
 
 import (
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -31,9 +32,14 @@ func tailOf(in Install, path string, lines int) []string {
 		return nil
 	}
 	defer f.Close()
-	from := max(info.Size()-maxTail, 0)
+	return tailOfFile(f, info.Size(), lines)
+}
+
+// tailOfFile returns the last lines of the first size bytes.
+func tailOfFile(f *os.File, size int64, lines int) []string {
+	from := max(size-maxTail, 0)
 	// Whatever is appended from now on is left out, and a file that is cut meanwhile reads short.
-	b, err := io.ReadAll(io.NewSectionReader(f, from, maxTail))
+	b, err := io.ReadAll(io.NewSectionReader(f, from, size-from))
 	if err != nil {
 		return nil
 	}

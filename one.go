@@ -79,7 +79,9 @@ func (r *run) one(ctx context.Context, i *item, res *Result, sending func()) {
 		old.saw(ctx, e)
 	}
 	o.Sending = func(sofar launchd.RestartResult) {
-		right.sending()
+		if err := right.sending(); err != nil {
+			res.Warnings = append(res.Warnings, fmt.Sprintf("It could not be noted that it is restarted (%v), so the guard against too many restarts does not count it.", err))
+		}
 		r.changing()
 		res.Phases.Resolve = time.Since(r.start)
 		sent = time.Now()
@@ -194,11 +196,14 @@ func (r *run) options(ctx context.Context, i *item, res *Result) (o launchd.Rest
 	if !i.gateway {
 		return o, nil
 	}
-	process, err := r.h.find(ctx, i.job, i.Home)
+	process, isStopped, err := r.h.find(ctx, i.job, i.Home)
 	if err != nil {
 		return o, &NoGatewayError{Target: i.Target, Err: err}
 	}
 	res.OldGateway = process.PID
+	if i.Stopped = isStopped; isStopped {
+		res.Warnings = append(res.Warnings, fmt.Sprintf("Its gateway's process %d is stopped (SIGSTOP), so it finishes no work: let it go on with kill -CONT %[1]d.", process.PID))
+	}
 	if stuck, why := wedged(ctx, r.h.in, i.Home, process.PID, time.Now()); stuck {
 		res.Warnings = append(res.Warnings, "It was not asked to finish its work, because it is wedged: "+why+".")
 		o.Graceful = nil
@@ -206,7 +211,8 @@ func (r *run) options(ctx context.Context, i *item, res *Result) (o launchd.Rest
 	}
 	o.Graceful.Signal = syscall.SIGUSR1
 	o.Graceful.Process = func(ctx context.Context, job launchd.Identity) (launchd.Identity, error) {
-		return r.h.find(ctx, job, i.Home)
+		id, _, err := r.h.find(ctx, job, i.Home)
+		return id, err
 	}
 	return o, nil
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"syscall"
 
 	"github.com/hermes-gw/hermes-gw/launchd"
@@ -19,6 +17,7 @@ type Plan struct {
 	// Selection.All. SweepErr is why there would be none.
 	Sweep    *sweep.Plan
 	SweepErr error
+	Excluded []Excluded // as [Report].Excluded
 	Warnings []string
 }
 
@@ -35,7 +34,7 @@ func (h *Hermes) Plan(ctx context.Context, o RestartOptions) (Plan, error) {
 	if err := r.prepareWithin(ctx); err != nil {
 		return Plan{}, err
 	}
-	plan := Plan{Warnings: r.warnings}
+	plan := Plan{Excluded: r.excluded(), Warnings: r.warnings}
 	for n, i := range r.items {
 		job := PlannedJob{Result: *r.results[n]}
 		job.Phases = Phases{}
@@ -74,7 +73,7 @@ func (r *run) steps(ctx context.Context, i *item) (steps []string, err error) {
 		asked := i.job
 		signal := syscall.SIGTERM
 		if i.gateway {
-			if asked, err = r.h.find(ctx, i.job, i.Home); err != nil {
+			if asked, _, err = r.h.find(ctx, i.job, i.Home); err != nil {
 				return nil, &NoGatewayError{Target: i.Target, Err: err}
 			}
 			signal = syscall.SIGUSR1
@@ -105,15 +104,7 @@ func signalName(s syscall.Signal) string {
 
 // recently is what the rate guard would say, read without taking the lock.
 func (h *Hermes) recently(t launchd.Target) error {
-	if h.o.StateDir == "" {
-		return nil
-	}
-	file, err := os.OpenFile(filepath.Join(h.o.StateDir, flightName(t)), os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil
-	}
-	defer file.Close()
-	return (&flight{note: readFlightNote(file), address: h.o.Address}).allowed(t)
+	return (&flight{note: h.flightNote(t), address: h.o.Address}).allowed(t)
 }
 
 // MarshalJSON writes the plan by schema/report.schema.json: a report in which nothing has
@@ -128,8 +119,9 @@ func (p Plan) MarshalJSON() ([]byte, error) {
 		DryRun   bool             `json:"dry_run"`
 		Results  []ResultDocument `json:"results"`
 		Sweep    *SweepDocument   `json:"sweep,omitempty"`
+		Excluded []Excluded       `json:"excluded,omitempty"`
 		Warnings []string         `json:"warnings"`
-	}{SchemaVersion, true, jobs, p.SweepDocument(), some(p.Warnings)})
+	}{SchemaVersion, true, jobs, p.SweepDocument(), p.Excluded, some(p.Warnings)})
 }
 
 // Document is the job as JSON has it.

@@ -60,7 +60,7 @@ func (r *run) predecessor(ctx context.Context, i *item, res *Result) *predecesso
 			return nil
 		}
 		var err error
-		if id, err = r.h.find(ctx, i.job, i.Home); err != nil {
+		if id, _, err = r.h.find(ctx, i.job, i.Home); err != nil {
 			return nil
 		}
 	}

@@ -19,7 +19,7 @@ func TestOldGatewayOutlivesItsJob(t *testing.T) {
 		t.Run(string(wait), func(t *testing.T) {
 			t.Parallel()
 			f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Newest, Standin: fleet.Standin{IgnoreTERM: true}}}})
-			old, job, mark := f.Up("work"), f.JobPID("work"), f.Mark()
+			old, job, mark := f.Up("work", 0), f.JobPID("work"), f.Mark()
 			f.Behave("work", fleet.Standin{Hasty: true})
 			met := make(chan error, 1)
 			go func() { // the old gateway's teardown ends once the next has met it
@@ -59,7 +59,7 @@ func TestOldGatewayOutlivesItsJob(t *testing.T) {
 func TestOldGatewayNotMet(t *testing.T) {
 	t.Parallel()
 	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Newest, Standin: fleet.Standin{Teardown: 100 * time.Millisecond}}}})
-	old, mark := f.Up("work"), f.Mark()
+	old, mark := f.Up("work", 0), f.Mark()
 	f.Behave("work", fleet.Standin{BootDelay: 500 * time.Millisecond})
 	r := restartOne(t, f, "work", hermesgw.RestartOptions{})
 	if r.Outcome != launchd.OutcomeRestarted || r.New != f.JobPID("work") || old.Alive() || len(r.Warnings) > 0 || r.Phases.OldExit < 100*time.Millisecond {
@@ -79,7 +79,7 @@ func TestOldGatewayIgnoresSIGTERM(t *testing.T) {
 			f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{
 				Name: "work", Plist: plist, Keys: map[string]any{"ExitTimeOut": 1}, Standin: fleet.Standin{IgnoreTERM: true, Hasty: true},
 			}}})
-			old, mark := f.Up("work"), f.Mark()
+			old, mark := f.Up("work", 0), f.Mark()
 			f.Behave("work", fleet.Standin{Hasty: true})
 			r := restartOne(t, f, "work", hermesgw.RestartOptions{})
 			if r.Outcome != launchd.OutcomeRestarted || r.New != f.JobPID("work") || old.Alive() {
@@ -106,7 +106,7 @@ func TestOldGatewayWithoutEntitlement(t *testing.T) {
 	f := fleet.New(t, fleet.Options{TimeScale: 0.02, Deny: []uint64{702, 703, 704, 711, 712, 811, 812, 813, 814}, Profiles: []fleet.Profile{
 		{Name: "work", Plist: fleet.Newest, Standin: fleet.Standin{Teardown: 300 * time.Millisecond, Hasty: true}},
 	}})
-	old, mark := f.Up("work"), f.Mark()
+	old, mark := f.Up("work", 0), f.Mark()
 	r := restartOne(t, f, "work", hermesgw.RestartOptions{Wait: hermesgw.WaitReady})
 	if r.Outcome != launchd.OutcomeRestarted || r.Method != launchd.MethodSignal || r.New != f.JobPID("work") || old.Alive() {
 		t.Errorf("%+v; the job's process is %d", r, f.JobPID("work"))

@@ -64,16 +64,22 @@ func (h *Hermes) gatewayIn(table *sweep.Table, job Identity, home string) (gatew
 // recordNames are the files in a home that name its gateway, the better witness first.
 var recordNames = []string{"gateway.lock", "gateway.pid"}
 
-// find looks for the gateway's process in a job's tree now.
-func (h *Hermes) find(ctx context.Context, job Identity, home string) (Identity, error) {
+// find looks for the gateway's process in a job's tree now, and at whether it is stopped.
+func (h *Hermes) find(ctx context.Context, job Identity, home string) (id Identity, isStopped bool, err error) {
 	var table sweep.Table
 	if err := table.Read(ctx, -1); err != nil {
-		return Identity{}, fmt.Errorf("read the process table: %w", err)
+		return Identity{}, false, fmt.Errorf("read the process table: %w", err)
 	}
 	if id, _ := h.gatewayIn(&table, job, home); !id.IsZero() {
-		return id, nil
+		return id, stopped(&table, id), nil
 	}
-	return Identity{}, fmt.Errorf("no process of the job (%d and what is below it) is a gateway by its arguments", job.PID)
+	return Identity{}, false, fmt.Errorf("no process of the job (%d and what is below it) is a gateway by its arguments", job.PID)
+}
+
+// stopped reports whether a process of the table is stopped by a signal.
+func stopped(table *sweep.Table, id Identity) bool {
+	p := table.Find(id.PID)
+	return p != nil && p.Identity == id && p.State == sweep.StateStopped
 }
 
 // inTree reports whether pid is the job's process or one below it, right now.
@@ -96,9 +102,11 @@ func (h *Hermes) runtime(ctx context.Context, g *Gateway) *Runtime {
 	if g.job.IsZero() {
 		return nil
 	}
-	if s, err := status(ctx, h.in, g.Home); err == nil && s.PID > 0 {
-		if id, ok := inTree(s.PID, g.job); ok && s.names(id) {
-			return runtimeOf(s, true)
+	if !g.Stopped { // it would not answer
+		if s, err := status(ctx, h.in, g.Home); err == nil && s.PID > 0 {
+			if id, ok := inTree(s.PID, g.job); ok && s.names(id) {
+				return runtimeOf(s, true)
+			}
 		}
 	}
 	if s, err := readState(h.in, g.Home); err == nil {

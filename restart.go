@@ -23,7 +23,9 @@ const (
 	WaitPlatforms Wait = "platforms" // all platforms of the gateway are connected
 )
 
-// RestartOptions: the zero value restarts the gateway of [Install].Home at once.
+// RestartOptions: the zero value restarts the gateway of [Install].Home at once. Its times, and those
+// of a job, are counted while the machine is awake; only the minute of the rate guard goes on
+// while it sleeps. None depends on the clock on the wall.
 type RestartOptions struct {
 	Select Selection
 	// Graceful asks each gateway to finish its work first, by SIGUSR1 to the gateway's own
@@ -146,6 +148,8 @@ func (r *run) check(i *item) {
 		// Whatever else is wrong with it: it is somebody else's.
 		i.outcome, i.refusal = launchd.OutcomeForeign, &ForeignError{i.Target, i.Foreign, r.h.in.Root}
 	case i.refusal != nil:
+	case i.Unknown:
+		i.refuse(outcomeOf(i.Problem), i.Problem)
 	case len(i.Domains) > 1:
 		i.refuse(launchd.OutcomeAmbiguousDomain, ambiguous(i))
 	case !i.Loaded() && i.Job.Disabled != nil && *i.Job.Disabled:
@@ -207,11 +211,30 @@ func (r *run) tell(last []int) {
 
 // report is what is known so far.
 func (r *run) report() Report {
-	report := Report{Sweep: r.swept, Warnings: r.warnings}
+	report := Report{Sweep: r.swept, Excluded: r.excluded(), Warnings: r.warnings}
 	for _, one := range r.results {
 		report.Results = append(report.Results, *one)
 	}
 	return report
+}
+
+// excluded are the jobs of other installations, and those of nobody known, as far as they are not
+// reported as foreign.
+func (r *run) excluded() (list []Excluded) {
+	if r.fleet == nil {
+		return nil
+	}
+	for _, g := range r.fleet.Others {
+		if g.bearsOurs() {
+			continue
+		}
+		reason := "it is not known which installation it belongs to"
+		if g.Foreign != "" {
+			reason = "it belongs to another installation, " + g.Foreign
+		}
+		list = append(list, Excluded{g.Target, reason})
+	}
+	return list
 }
 
 func (r *run) changing() {
@@ -278,6 +301,9 @@ func cautions(i *item) (list []string) {
 	warn := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	if i.Foreign != "" {
 		warn("It belongs to another installation of Hermes, %s.", i.Foreign)
+	}
+	if i.Stopped {
+		warn("Its gateway's process %d is stopped (SIGSTOP), so launchd kills it when its exit timeout is over.", i.Process.PID)
 	}
 	if i.plist != nil && slices.Contains(i.plist.ProgramArguments, "--replace") {
 		warn("Its arguments have --replace: each start stops any other gateway of the same home, which can go on for ever (NousResearch/hermes-agent#79048).")

@@ -8,9 +8,10 @@ import (
 
 // Report is what a restart did.
 type Report struct {
-	Results  []Result // in the order of the selection
-	Sweep    *Sweep   // nil without Selection.All
-	Warnings []string // one sentence each, about the whole
+	Results  []Result   // in the order of the selection
+	Sweep    *Sweep     // nil without Selection.All
+	Excluded []Excluded // with Selection.All: jobs that bear a gateway's label and are left alone
+	Warnings []string   // one sentence each, about the whole
 	Total    time.Duration
 }
 
@@ -22,6 +23,13 @@ func (r Report) OK() bool {
 		}
 	}
 	return r.Sweep == nil || r.Sweep.Err == nil && r.Sweep.Left() == 0
+}
+
+// Excluded is a job that a restart of all does not touch, because it is not known to be this
+// installation's.
+type Excluded struct {
+	Target launchd.Target
+	Reason string
 }
 
 // Result is what became of one job.

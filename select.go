@@ -62,10 +62,14 @@ func (h *Hermes) choose(ctx context.Context, s Selection) (items []*item, fleet 
 			return nil, &found, err
 		}
 		for _, g := range found.Gateways {
+			if other := found.RunsFor(g.Home); !g.Loaded() && g.ServedBy == "" && other != nil {
+				found.Warnings = append(found.Warnings, fmt.Sprintf("%s is not loaded, and %s runs for the same home, so it is left out.", g.Label, other.Target))
+				continue
+			}
 			items = append(items, &item{Gateway: g, asked: g.Label, gateway: true, ours: true})
 		}
 		for _, g := range found.Others {
-			if g.Profile != "" && g.Loaded() { // it has the label of one of our profiles
+			if g.bearsOurs() {
 				items = append(items, &item{Gateway: g, asked: g.Label, gateway: true, ours: true})
 			}
 		}
@@ -81,9 +85,13 @@ func (h *Hermes) choose(ctx context.Context, s Selection) (items []*item, fleet 
 		items = append(items, h.ofProfile(""))
 	}
 	var all sync.WaitGroup
-	for _, i := range items {
-		if i.refusal == nil {
+	for n, i := range items {
+		switch {
+		case i.refusal != nil:
+		case n < len(items)-1:
 			all.Go(func() { h.look(ctx, i) })
+		default: // most often the only one, which another thread would only delay
+			h.look(ctx, i)
 		}
 	}
 	all.Wait()
@@ -115,6 +123,11 @@ func distinct(items []*item) (once []*item) {
 // look finds one job and reads what is known of it.
 func (h *Hermes) look(ctx context.Context, i *item) {
 	i.gateway = i.gateway || IsGatewayLabel(i.Label)
+	if i.gateway {
+		if p, ok := h.derived(i.Label); ok && !i.ours {
+			i.Profile, i.Home, i.ours = p.Name, p.Home, true
+		}
+	}
 	if i.Target.Domain.IsZero() {
 		if err := h.locate(ctx, i); err != nil {
 			i.refuse(outcomeOf(err), err)
@@ -123,12 +136,9 @@ func (h *Hermes) look(ctx context.Context, i *item) {
 	} else {
 		i.Domains = []launchd.Domain{i.Target.Domain}
 	}
-	if i.gateway {
-		if p, ok := h.derived(i.Label); ok && !i.ours {
-			i.Profile, i.Home, i.ours = p.Name, p.Home, true
-		}
-	}
-	job, err := h.client.Inspect(ctx, i.Target)
+	asking, cancel := briefly(ctx)
+	defer cancel()
+	job, err := h.client.Inspect(asking, i.Target)
 	if err != nil {
 		i.Domains = nil
 		if i.gateway {
@@ -136,7 +146,7 @@ func (h *Hermes) look(ctx context.Context, i *item) {
 			h.own(&i.Gateway)
 		}
 		if errors.Is(err, launchd.ErrNotLoaded) {
-			if _, enabled, asked := h.client.Enabled(ctx, i.Target); asked == nil && !enabled {
+			if _, enabled, asked := h.client.Enabled(asking, i.Target); asked == nil && !enabled {
 				err = &launchd.Error{Op: "restart", Target: i.Target.String(), Code: xpc.ServiceDisabled}
 			}
 		}
@@ -153,7 +163,9 @@ func (h *Hermes) look(ctx context.Context, i *item) {
 
 // locate finds the domain of a bare label.
 func (h *Hermes) locate(ctx context.Context, i *item) error {
-	found, err := h.client.FindOne(ctx, i.Label, h.in.UID)
+	asking, cancel := briefly(ctx)
+	defer cancel()
+	found, err := h.client.FindOne(asking, i.Label, h.in.UID)
 	if err != nil {
 		if refused(err) && i.gateway {
 			h.readPlist(ctx, &i.Gateway)
@@ -188,15 +200,16 @@ func (h *Hermes) notLoaded(ctx context.Context, i *item, err error) error {
 		return err
 	}
 	e := &NotLoadedError{Target: i.Target, Plist: i.Plist, Err: err}
-	if i.Profile != "" && i.Plist == "" {
+	if i.Profile != "" { // a property list may be left of the time before
 		if fleet, err := h.Discover(ctx); err == nil {
 			for _, g := range fleet.Gateways {
 				if g.Profile == i.Profile {
-					e.ServedBy = g.ServedBy
+					i.ServedBy = g.ServedBy
 				}
 			}
 		}
 	}
+	e.ServedBy = i.ServedBy
 	return e
 }
 
@@ -224,11 +237,11 @@ func (e *NotLoadedError) Unwrap() error { return e.Err }
 func (e *NotLoadedError) Remedy() string {
 	switch {
 	case e.ServedBy != "":
-		return fmt.Sprintf("Restart that one: hermes-gw restart %s.", e.ServedBy)
+		return fmt.Sprintf("Restart that one: %s.", command("restart", e.ServedBy))
 	case e.Plist == "":
 		return "Make its service with hermes gateway install."
 	}
-	return fmt.Sprintf("Load it with hermes-gw start %s, or restart it with --bootstrap.", e.Target.Label)
+	return fmt.Sprintf("Load it with %s, or restart it with --bootstrap.", command("start", e.Target.Label))
 }
 
 // ForeignError says that a gateway's job belongs to another installation.

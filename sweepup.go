@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/launchd"
@@ -73,9 +74,18 @@ func (r *run) takesOver(home string) bool {
 	return false
 }
 
+// RunsFor returns the gateway that launchd has for a home; nil for none.
+func (f *Fleet) RunsFor(home string) *Gateway {
+	i := slices.IndexFunc(f.Gateways, func(g Gateway) bool { return g.Loaded() && g.Home == home })
+	if i < 0 || home == "" {
+		return nil
+	}
+	return &f.Gateways[i]
+}
+
 // isLoaded is takesOver where nothing was restarted.
 func (f *Fleet) isLoaded(home string) bool {
-	return slices.ContainsFunc(f.Gateways, func(g Gateway) bool { return g.Loaded() && g.Home == home })
+	return f.RunsFor(home) != nil
 }
 
 // strays plans the sweep of this run. What a job had before the restarts is spared, too, and what
@@ -98,15 +108,22 @@ func (h *Hermes) strays(ctx context.Context, takesOver func(home string) bool, o
 // managed lists the processes of all jobs: of the user's domains, and of the system's as far as
 // it can be listed. It is an error if none of the user's can be.
 func (h *Hermes) managed(ctx context.Context) (jobs []sweep.Managed, err error) {
+	ctx, cancel := briefly(ctx)
+	defer cancel()
+	domains := append(h.domains(), launchd.System())
+	entries := make([][]launchd.ListEntry, len(domains))
+	errs := make([]error, len(domains))
+	var all sync.WaitGroup
+	for i, d := range domains {
+		all.Go(func() { entries[i], errs[i] = h.client.List(ctx, d) })
+	}
+	all.Wait()
 	exist := 0
-	for _, d := range append(h.domains(), launchd.System()) {
-		entries, err := h.client.List(ctx, d)
-		switch {
+	for i, d := range domains {
+		switch err := errs[i]; {
 		case errors.Is(err, launchd.ErrNoDomain) && isUsers(d):
 			continue
-		case err != nil && isUsers(d):
-			return nil, err
-		case err != nil && !refused(err):
+		case err != nil && (isUsers(d) || !refused(err)):
 			return nil, err
 		case err != nil: // another user's gateways are not this one's to sweep
 			continue
@@ -114,7 +131,7 @@ func (h *Hermes) managed(ctx context.Context) (jobs []sweep.Managed, err error) 
 		if isUsers(d) {
 			exist++
 		}
-		for _, e := range entries {
+		for _, e := range entries[i] {
 			if e.PID > 0 {
 				jobs = append(jobs, sweep.Managed{PID: e.PID, Label: e.Label})
 			}
@@ -165,6 +182,9 @@ func (h *Hermes) homeOf(p sweep.Planned) (home string, proven bool) {
 		}
 		profile, err := in.Profile(p.Match.Profile)
 		return profile.Home, err == nil
+	}
+	if errors.Is(err, sweep.ErrGone) {
+		return "", false
 	}
 	profiles, _ := h.in.Profiles()
 	for _, profile := range profiles {

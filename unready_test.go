@@ -42,7 +42,7 @@ func inVain(t *testing.T, f *fleet.Fleet, expected func(hermesgw.ResultDocument)
 }
 
 // says reports whether a result's error has these words.
-func says(r hermesgw.ResultDocument, words string) bool {
+func problemSays(r hermesgw.ResultDocument, words string) bool {
 	return r.Error != nil && strings.Contains(r.Error.Message, words)
 }
 
@@ -51,7 +51,7 @@ func says(r hermesgw.ResultDocument, words string) bool {
 func TestTrap43Parked(t *testing.T) {
 	t.Parallel()
 	f := outside(t, fleet.Options{}, fleet.Newest, nil)
-	old, mark := f.Up("work"), f.Mark()
+	old, mark := f.Up("work", 0), f.Mark()
 	f.Behave("work", fleet.Standin{NeverRuns: true, Exit: &standin.Exit{After: 50 * time.Millisecond, Code: standin.ExitConfig}, Stderr: []string{"no platform is configured"}})
 	o := f.Command("restart", "-p", "work", "--wait=ready", "--json")
 	r := heard(t, o.Stdout).of(t, "work")
@@ -78,7 +78,7 @@ func TestTrap44Flapping(t *testing.T) {
 		t.Run(plist.String(), func(t *testing.T) {
 			t.Parallel()
 			f := outside(t, fleet.Options{TimeScale: 0.02}, plist, map[string]any{"ThrottleInterval": 30})
-			f.Up("work")
+			f.Up("work", 0)
 			mark := f.Mark()
 			f.Behave("work", fleet.Standin{NeverRuns: true, Exit: &standin.Exit{After: 30 * time.Millisecond, Code: 3}, Stderr: []string{"cannot go on"}})
 			o := f.Command("restart", "-p", "work", "--wait=ready", "--json")
@@ -105,7 +105,7 @@ func TestTrap44Flapping(t *testing.T) {
 func TestTrap45RespawnStorm(t *testing.T) {
 	generations(t, func(t *testing.T, plist fleet.Generation) {
 		f := outside(t, fleet.Options{}, plist, nil)
-		old := f.Up("work")
+		old := f.Up("work", 0)
 		var starts strings.Builder
 		for i := range 6 {
 			fmt.Fprintf(&starts, "%.6f\n", float64(time.Now().Add(-time.Duration(i)*time.Second).UnixMicro())/1e6)
@@ -135,7 +135,7 @@ func TestTraps46And47OrphanHoldsThePort(t *testing.T) {
 		f := outside(t, fleet.Options{}, plist, nil)
 		port := filepath.Join(f.Dir, "port")
 		f.Behave("work", fleet.Standin{Listen: port, Orphan: &standin.Orphan{Session: true}})
-		first, mark := f.Up("work"), f.Mark()
+		first, mark := f.Up("work", 0), f.Mark()
 		if o := f.Command("restart", "-p", "work"); o.Code != 0 {
 			t.Fatalf("%+v", o)
 		}
@@ -155,8 +155,8 @@ func TestTraps46And47OrphanHoldsThePort(t *testing.T) {
 		if !slices.ContainsFunc(r.Warnings, func(w string) bool { return strings.Contains(w, fmt.Sprintf("%d", orphan.PID)) }) {
 			t.Errorf("nothing is said of %d: %q", orphan.PID, r.Warnings)
 		}
-		o, r, _ = inVain(t, f, func(r hermesgw.ResultDocument) bool { return says(r, "api_server (retrying)") }, "--wait=platforms")
-		if o.Code != 7 || r.State != launchd.OutcomeNotReady || whole(r.NewPID) != f.JobPID("work") || !says(r, "api_server (retrying)") || says(r, "telegram") {
+		o, r, _ = inVain(t, f, func(r hermesgw.ResultDocument) bool { return problemSays(r, "api_server (retrying)") }, "--wait=platforms")
+		if o.Code != 7 || r.State != launchd.OutcomeNotReady || whole(r.NewPID) != f.JobPID("work") || !problemSays(r, "api_server (retrying)") || problemSays(r, "telegram") {
 			t.Errorf("%+v", o)
 		}
 		f.Gone(holder)
@@ -193,7 +193,7 @@ func TestReadinessLevels(t *testing.T) {
 	} {
 		f.Behave("work", v.standin)
 		o, r, mark := inVain(t, f, func(r hermesgw.ResultDocument) bool {
-			return r.State == v.state && says(r, v.mentions) == (v.mentions != "")
+			return r.State == v.state && problemSays(r, v.mentions) == (v.mentions != "")
 		}, "--wait="+v.wait)
 		if o.Code != v.code || r.State != v.state || (r.Phases.Ready != nil) != v.ready || whole(r.NewPID) != f.JobPID("work") {
 			t.Errorf("%+v: %+v", v, o)
@@ -201,7 +201,7 @@ func TestReadinessLevels(t *testing.T) {
 		if v.ready && v.standin.RunDelay > 0 && *r.Phases.Ready < float64(v.standin.RunDelay.Milliseconds()) {
 			t.Errorf("%+v: ready after %v ms", v, *r.Phases.Ready)
 		}
-		if v.mentions != "" && !says(r, v.mentions) {
+		if v.mentions != "" && !problemSays(r, v.mentions) {
 			t.Errorf("%+v: %+v", v, r.Error)
 		}
 		if n := f.Spawns("work", mark); n != 1 {

@@ -24,7 +24,7 @@ func (r *restart) bySignal(ctx context.Context, refusal error) error {
 	switch {
 	case err != nil:
 		return renamed("restart", err)
-	case r.replaced(j.PID) && !j.State.Stopping() && r.old.PID > 0:
+	case r.replaced(ctx, j.PID) && !j.State.Stopping() && r.old.PID > 0:
 		return r.arrived(ctx, j.PID, MethodObserved, OutcomeAlreadyRestarting)
 	case r.old.PID == 0 && j.PID > 0:
 		return r.arrived(ctx, j.PID, MethodObserved, OutcomeStarted)
@@ -92,15 +92,15 @@ func waitFor(ctx context.Context, p process, d time.Duration, ends bool) error {
 // at most. A job that stays idle is not revived by its KeepAlive: then a reload is the only way
 // left.
 func (r *restart) revived(ctx context.Context, refusal error) error {
-	limit := r.minimumRuntime() + settle
-	waiting, cancel := context.WithTimeout(ctx, limit)
+	begin := time.Now()
+	waiting, cancel := context.WithTimeout(ctx, r.minimumRuntime()+settle)
 	defer cancel()
 	var idle idleness
 	told := false
 	for wait := (backoff{}); ; {
 		j, err := r.c.look(waiting, r.t)
 		switch {
-		case err == nil && r.replaced(j.PID):
+		case err == nil && r.replaced(ctx, j.PID):
 			return r.arrived(ctx, j.PID, MethodSignal, "")
 		case err != nil && waiting.Err() == nil:
 			return renamed("restart", err)
@@ -114,8 +114,10 @@ func (r *restart) revived(ctx context.Context, refusal error) error {
 		if err := wait.sleep(waiting); err != nil {
 			if j.State == StateSpawnScheduled {
 				r.res.Outcome = OutcomeThrottled
+				return &ThrottledError{Target: r.t, For: r.res.Throttled, Why: refusal.Error(), Err: err}
 			}
-			return fmt.Errorf("restart %s: no new process within %v of the old one's exit: %w; the restart was by signal because: %w", r.t, limit, err, refusal)
+			return fmt.Errorf("restart %s: no new process within %v of the old one's exit: %w; the restart was by signal because: %w",
+				r.t, time.Since(begin).Round(time.Second/10), err, refusal)
 		}
 	}
 }

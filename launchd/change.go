@@ -47,13 +47,29 @@ func (x *change) from(pid int) error {
 }
 
 // replaced reports whether pid, which launchd named as the job's, is another process
-// than the old one: another number, or the same number with another start time.
-func (x *change) replaced(pid int) bool {
-	if pid <= 0 || pid != x.old.PID {
-		return pid > 0
+// than the old one: another number, or the same number with another start time. The latter
+// can also be somebody else's process, which got the number after launchd had named the old
+// one for the last time, so launchd is asked once more.
+func (x *change) replaced(ctx context.Context, pid int) bool {
+	id, reused := x.another(pid)
+	if !reused {
+		return pid > 0 && pid != x.old.PID
+	}
+	j, err := x.c.look(ctx, x.t)
+	if err != nil || j.PID != pid {
+		return false
+	}
+	now, err := x.c.procs.read(pid)
+	return err == nil && now == id
+}
+
+// another reports whether pid is the old process' number, and another process has it by now.
+func (x *change) another(pid int) (id proc.Identity, reused bool) {
+	if pid <= 0 || pid != x.old.PID || x.old.Start == 0 {
+		return proc.Identity{}, false
 	}
 	id, err := x.c.procs.read(pid)
-	return err == nil && x.old.Start != 0 && id.Start != x.old.Start
+	return id, err == nil && id.Start != x.old.Start
 }
 
 // exitTimeout returns the time from SIGTERM to SIGKILL; ends is false for a job that is
@@ -108,20 +124,23 @@ func (x *change) resume(ctx context.Context) (pid int, err error) {
 	if err := x.exited(ctx); err != nil {
 		return 0, err
 	}
+	var last error // what the answers so far come to
 	for wait := (backoff{}); ; {
 		pid, err := x.c.Kickstart(ctx, x.t, KickstartOptions{Unthrottle: true})
 		switch {
-		case err == nil && x.replaced(pid):
+		case err == nil && x.replaced(ctx, pid):
 			return pid, nil
-		case err != nil && !errors.Is(err, ErrStopping):
+		case err == nil && pid == 0:
+			last = errors.New("launchd names no process of it")
+		case err == nil: // it has not reaped the old process yet
+			last = fmt.Errorf("launchd still names process %d", pid)
+		case errors.Is(err, ErrStopping): // it is at it itself
+			last = err
+		case last == nil || ctx.Err() == nil:
 			return 0, err
 		}
-		// launchd has not reaped the old process yet, or is at it itself.
 		if ended := wait.sleep(ctx); ended != nil {
-			if err == nil {
-				err = fmt.Errorf("launchd still names process %d", pid)
-			}
-			return 0, fmt.Errorf("%s %s: the job was not started again in time: %w (%w)", x.op, x.t, err, ended)
+			return 0, fmt.Errorf("%s %s: the job was not started in time: %w (%w)", x.op, x.t, last, ended)
 		}
 	}
 }

@@ -28,7 +28,8 @@ type Graceful struct {
 	// launchd would give it.
 	For time.Duration
 	// Leave leaves the process alone when For is over, which is an error that wraps
-	// [ErrDraining]; otherwise it is stopped as without Graceful.
+	// [ErrDraining]; otherwise it is stopped as without Graceful. A wrapper that stays 5 s after
+	// the process that was asked has exited is stopped in any case.
 	Leave bool
 }
 
@@ -63,7 +64,18 @@ func (r *restart) drain(ctx context.Context) (gone, over bool, err error) {
 		signalled = signalled || id == asked
 		held = append(held, p)
 	}
-	r.times(ctx)
+	// A pid can have become another process' between launchd's answer and the look at its
+	// identity. Now that the processes are held, launchd is asked whether it is still the job's.
+	j, err := r.look(ctx)
+	switch {
+	case err != nil:
+		return false, true, renamed("restart", err)
+	case j.PID != r.old.PID:
+		if !r.gone(r.old) {
+			r.old.Start = 0 // whose that process is, is not known: its exit is nothing to wait for
+		}
+		return true, false, nil
+	}
 	limit := r.o.Graceful.For
 	if limit <= 0 {
 		limit, _ = r.exitTimeout()
@@ -83,9 +95,15 @@ func (r *restart) drain(ctx context.Context) (gone, over bool, err error) {
 		r.res.Outcome = OutcomeRequested
 		return false, true, nil
 	}
-	for _, p := range held {
+	for n, p := range held {
+		finished := n > 0 || !signalled // the gateway has gone, this is its wrapper
+		if finished {
+			var cancel context.CancelFunc
+			waiting, cancel = context.WithTimeout(waiting, settle)
+			defer cancel()
+		}
 		if err := p.Wait(waiting); err != nil && !(r.gone(asked) && r.gone(r.old)) {
-			return r.undrained(ctx, asked, limit)
+			return r.undrained(ctx, asked, limit, finished)
 		}
 	}
 	r.emit(Event{Kind: EventExited, PID: r.old.PID})
@@ -134,8 +152,9 @@ func (r *restart) asked(ctx context.Context) (Identity, error) {
 
 var errNotInside = errors.New("not in the job's process tree")
 
-// undrained decides what follows a drain that did not end in time.
-func (r *restart) undrained(ctx context.Context, asked Identity, limit time.Duration) (gone, over bool, err error) {
+// undrained decides what follows a drain that did not end in time; finished says that it did, but
+// for a wrapper that stays although the process that was asked has exited.
+func (r *restart) undrained(ctx context.Context, asked Identity, limit time.Duration, finished bool) (gone, over bool, err error) {
 	if err := ctx.Err(); err != nil {
 		r.res.Outcome = OutcomeNotReady
 		return false, true, fmt.Errorf("restart %s: out of time: %w (process %d): %w", r.t, ErrDraining, asked.PID, err)
@@ -146,9 +165,12 @@ func (r *restart) undrained(ctx context.Context, asked Identity, limit time.Dura
 	switch {
 	case err != nil:
 		return false, true, renamed("restart", err)
-	case j.PID != r.old.PID || r.replaced(j.PID):
+	case j.PID != r.old.PID || r.gone(r.old):
 		r.warn("Process %d has not exited after %v, although the job's process has.", asked.PID, limit)
 		return true, false, nil
+	case finished:
+		r.warn("Process %d finished its work and exited; the job's process %d stayed and was stopped.", asked.PID, r.old.PID)
+		return false, false, nil
 	case r.o.Graceful.Leave:
 		r.res.Outcome = OutcomeNotReady
 		return false, true, fmt.Errorf("restart %s: process %d after %v: %w", r.t, asked.PID, limit, ErrDraining)

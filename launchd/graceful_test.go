@@ -122,6 +122,25 @@ func TestRestartGracefulWrapped(t *testing.T) {
 		}
 		m.done(false) // and no kill, which would hit the newborn
 	})
+	for _, limit := range []time.Duration{4 * time.Second, 40 * time.Second} { // the gateway has gone, its wrapper stays
+		synctest.Test(t, func(t *testing.T) {
+			m, c, g := wrapped(t, becomes(200, 0))
+			g.For, g.Leave = limit, true
+			m.procs.onSignal = func(pid int, _ syscall.Signal) {
+				go func() {
+					time.Sleep(time.Second)
+					m.procs.exit(pid)
+				}()
+			}
+			r, err := c.Restart(t.Context(), target, RestartOptions{Graceful: g})
+			expect(t, r, err, OutcomeRestarted, 100, 200, MethodKickstart)
+			took(t, r, min(limit, 6*time.Second), min(limit, 6*time.Second))
+			if len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "100 stayed") {
+				t.Error(r.Warnings)
+			}
+			m.done(true)
+		})
+	}
 }
 
 // A drain that does not end: the kill comes at the deadline, if the job still has the

@@ -71,7 +71,7 @@ func (c *Client) Job(ctx context.Context, t Target) (Job, error) {
 
 // Inspect tells more than [Client.Job]: it reads the print text (708), asks whether the
 // label is disabled (811), and asks for the attributes (712) when the text is refused
-// (unless there is no such job or domain) or contradicts itself about the pid. A refusal of
+// (unless there is no such job or domain), cannot be had ([ErrUnshared]) or contradicts itself about the pid. A refusal of
 // 811 leaves Disabled nil.
 //
 // Requests, replies, errors and sources are those of [Client.Print], [Client.Enabled] and
@@ -98,7 +98,7 @@ func (c *Client) look(ctx context.Context, t Target) (Job, error) {
 		return j, err
 	case errors.Is(err, ErrNotLoaded), errors.Is(err, ErrNoDomain):
 		return Job{}, err
-	case isRefusal(err):
+	case isRefusal(err), errors.Is(err, ErrUnshared):
 		a, aerr := c.attributes(ctx, t)
 		if isRefusal(aerr) {
 			return Job{}, err // that of the first question says more

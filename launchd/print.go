@@ -2,6 +2,7 @@ package launchd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -83,12 +84,16 @@ func (c *Client) text(ctx context.Context, what fmt.Stringer, routine uint64, ms
 	}
 }
 
+// ErrUnshared: there is no memory that launchd could write its text to, so it was not asked. A limit
+// on the size of files (RLIMIT_FSIZE) does that on Linux.
+var ErrUnshared = errors.New("no memory to share")
+
 // textWithin asks once, with memory of the given size.
 func (c *Client) textWithin(ctx context.Context, size int, what fmt.Stringer, routine uint64, msg xpc.Dict) (text string, fits bool, err error) {
 	const op = "print"
 	shmem, err := c.memory(size)
 	if err != nil {
-		return "", false, fmt.Errorf("%s %s: %w", op, what, err)
+		return "", false, fmt.Errorf("%s %s: %w: %w", op, what, ErrUnshared, err)
 	}
 	msg["shmem"] = shmem
 	reply, err := c.call(ctx, op, what, routine, msg)

@@ -151,7 +151,7 @@ func (r *restart) followed(ctx context.Context, exits int) (int, error) {
 			}
 		}
 		switch {
-		case err == nil && r.replaced(j.PID):
+		case err == nil && r.replaced(ctx, j.PID):
 			r.res.New = j.PID
 			r.warn("The new process %d exited before it was ready%s.", gone, lastExit(j))
 			r.emit(Event{Kind: EventSpawned, PID: j.PID})

@@ -355,7 +355,7 @@ func (r *reload) follow(ctx context.Context) error {
 			return r.conclude(ctx)
 		}
 		r.nudge(ctx, j)
-		if err != nil && ctx.Err() == nil {
+		if isRefusal(err) && ctx.Err() == nil {
 			return renamed(r.op, err)
 		}
 		if err := wait.sleep(ctx); err != nil {
@@ -376,7 +376,7 @@ func (r *reload) conclude(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w%s", renamed(r.op, err), because(n))
 	}
-	if r.replaced(j.PID) {
+	if r.replaced(ctx, j.PID) {
 		r.res.New = j.PID
 		r.emit(Event{Kind: EventSpawned, PID: j.PID})
 	}

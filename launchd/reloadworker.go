@@ -129,9 +129,16 @@ func (w *reloadWorker) unload(ctx context.Context) error {
 	switch {
 	case err == nil, errors.Is(err, ErrStopping), errors.Is(err, ErrNotLoaded):
 	case isRefusal(err):
-		// The old definition is as it was.
-		w.note.Problem = err.Error()
-		return w.goOn(stepDone)
+		loaded, lookErr := w.stays(ctx)
+		if lookErr != nil {
+			return lookErr
+		}
+		if loaded {
+			// The old definition is as it was.
+			w.note.Problem = err.Error()
+			return w.goOn(stepDone)
+		}
+		// A worker before this one has unloaded it.
 	default:
 		return err
 	}
@@ -243,7 +250,7 @@ func (w *reloadWorker) verify(ctx context.Context) error {
 	for wait := (backoff{}); ; {
 		j, err := w.c.look(waiting, w.t)
 		switch {
-		case err == nil && w.replaced(j.PID) && !j.State.Stopping():
+		case err == nil && w.replaced(ctx, j.PID) && !j.State.Stopping():
 			w.note.New = j.PID
 			return w.goOn(stepDone)
 		case errors.Is(err, ErrNotLoaded):
@@ -253,7 +260,7 @@ func (w *reloadWorker) verify(ctx context.Context) error {
 			// holds starts back.
 			asked = true
 			pid, err := w.c.Kickstart(waiting, w.t, KickstartOptions{Unthrottle: true})
-			if err == nil && w.replaced(pid) {
+			if err == nil && w.replaced(ctx, pid) {
 				w.note.New = pid
 				return w.goOn(stepDone)
 			}
@@ -323,8 +330,12 @@ func (w *reloadWorker) vanish(ctx context.Context) error {
 	}
 	err := w.c.Bootout(ctx, w.files.worker(w.t))
 	if errors.Is(err, ErrStopping) {
-		<-ctx.Done() // launchd stops this process now
-		return nil
+		// launchd stops this process now. If it does not, the next worker tries again: one that
+		// stays would keep other reloads from beginning.
+		if pause(ctx, assumedExit+settle) != nil {
+			return nil
+		}
+		return fmt.Errorf("reload worker: launchd does not remove %s: %w", w.files.worker(w.t), err)
 	}
 	if errors.Is(err, ErrNotLoaded) || errors.Is(err, proc.ErrGone) {
 		return nil

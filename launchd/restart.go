@@ -152,7 +152,7 @@ func (c *Client) Restart(ctx context.Context, t Target, o RestartOptions) (Resta
 	if r.sent {
 		r.res.Request = r.res.Total - r.res.Resolve - r.res.Drain - r.res.Ready
 	}
-	if err != nil && r.res.Outcome == "" {
+	if err != nil && (r.res.Outcome == "" || r.res.Outcome.OK()) { // a new process was seen, and lost again
 		r.res.Outcome = outcomeOf(err)
 	}
 	return r.res, err
@@ -342,10 +342,10 @@ func (r *restart) replace(ctx context.Context) error {
 			return renamed("restart", lookErr)
 		}
 		switch {
-		case r.replaced(j.PID) && !j.State.Stopping():
+		case r.replaced(ctx, j.PID) && !j.State.Stopping():
 			return r.arrived(ctx, j.PID, MethodObserved, OutcomeAlreadyRestarting)
-		case e.Code == xpc.EALREADY, r.replaced(j.PID):
-			if r.replaced(j.PID) { // it is someone else's process that is being stopped
+		case e.Code == xpc.EALREADY, r.replaced(ctx, j.PID):
+			if r.replaced(ctx, j.PID) { // it is someone else's process that is being stopped
 				r.from(j.PID)
 			}
 			r.emit(Event{Kind: EventWaiting, PID: r.old.PID, Detail: "the exit of a process that is being stopped already"})
@@ -426,7 +426,7 @@ func (r *restart) young(pid int) bool {
 // prove turns the pid of an answer into a success, or waits for a process that is one.
 func (r *restart) prove(ctx context.Context, pid int) error {
 	method := MethodKickstart
-	if !r.replaced(pid) {
+	if !r.replaced(ctx, pid) {
 		method = MethodObserved
 		r.times(ctx)
 		patience := r.minimumRuntime() + settle
@@ -460,7 +460,7 @@ func (r *restart) goneAgain(ctx context.Context, pid int) error {
 	if err != nil {
 		return renamed("restart", err)
 	}
-	if j.PID != pid && r.replaced(j.PID) {
+	if j.PID != pid && r.replaced(ctx, j.PID) {
 		r.warn("The first new process, %d, exited at once.", pid)
 		return r.success(j.PID, MethodObserved, "")
 	}
@@ -520,7 +520,7 @@ func (r *restart) await(ctx context.Context, patience time.Duration) (pid int, e
 		switch {
 		case err == nil:
 			last = j
-			if r.replaced(j.PID) {
+			if r.replaced(ctx, j.PID) {
 				return j.PID, nil
 			}
 		case ctx.Err() == nil:
@@ -579,7 +579,7 @@ func (r *restart) once(ctx context.Context) (pid int, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 	defer cancel()
 	j, err := r.c.look(ctx, r.t)
-	if err == nil && !r.replaced(j.PID) {
+	if err == nil && !r.replaced(ctx, j.PID) {
 		err = errors.New("the old process is still there")
 	}
 	return j.PID, err

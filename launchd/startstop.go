@@ -156,7 +156,7 @@ func (x *change) stop(ctx context.Context, res *StopResult) error {
 			return nil
 		case err != nil:
 			return renamed(x.op, err)
-		case x.old.PID > 0 && x.replaced(j.PID) && !j.State.Stopping():
+		case x.old.PID > 0 && x.replaced(ctx, j.PID) && !j.State.Stopping():
 			return fmt.Errorf("stop %s: it was unloaded, but someone loaded it again: it runs as process %d", x.t, j.PID)
 		}
 		if err := wait.sleep(ctx); err != nil {

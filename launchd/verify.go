@@ -15,7 +15,7 @@ import (
 // verify is what [RestartOptions].Verify adds to a restart, about the new process.
 func (r *restart) verify(ctx context.Context, pid int) error {
 	j, text, err := r.c.definition(ctx, r.t)
-	if errors.Is(err, ErrContradiction) || isRefusal(err) && !errors.Is(err, ErrNotLoaded) {
+	if errors.Is(err, ErrContradiction) || errors.Is(err, ErrUnshared) || isRefusal(err) && !errors.Is(err, ErrNotLoaded) {
 		return nil // launchd does not tell
 	}
 	if err != nil {

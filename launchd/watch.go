@@ -89,8 +89,9 @@ func (w *watcher) see(j Job, loaded bool) (events []Event) {
 		events = append(events, Event{Kind: EventLoaded})
 	}
 	w.loaded, w.looked = true, true
+	_, reused := w.another(j.PID)
 	switch {
-	case w.replaced(j.PID):
+	case reused, j.PID > 0 && j.PID != w.old.PID:
 		// The exit that launchd remembers is that of the process before this one.
 		events = append(events, w.ended(j.LastExit)...)
 		w.from(j.PID) // without an identity, another pid is the next process

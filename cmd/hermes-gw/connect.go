@@ -17,9 +17,6 @@ import (
 // askTimeout bounds a question to launchd, which is answered at once or never.
 const askTimeout = 10 * time.Second
 
-// envLaunchd names the launchd to talk to, as --launchd does.
-const envLaunchd = "HERMES_GW_LAUNCHD"
-
 // connect opens the launchd that is meant, behind a gate for this run's signals.
 func (c *command) connect() error {
 	return c.open(func(t xpc.Transport) xpc.Transport { return gate{t, c.interrupts} })
@@ -96,7 +93,7 @@ func (c *command) user() (int, error) {
 	if c.opts.uid.set {
 		return c.opts.uid.id, nil
 	}
-	if s := c.env.getenv("SUDO_UID"); c.env.euid == 0 && s != "" {
+	if s := c.env.getenv(envSudoUID); c.env.euid == 0 && s != "" {
 		id, err := parseUID(s)
 		if err != nil {
 			return 0, usage("Say whose jobs with --uid N.", "SUDO_UID is %q, which is not a user id", s)

@@ -39,14 +39,7 @@ func (r *findingResult) MarshalJSON() ([]byte, error) {
 
 // runDoctor looks for what is wrong with the gateways of this installation.
 func runDoctor(c *command) report {
-	uid, err := c.user()
-	if err != nil {
-		return report{err: err}
-	}
-	if err := c.connect(); err != nil {
-		return report{err: err}
-	}
-	h, err := c.hermes(uid)
+	h, err := c.installation()
 	if err != nil {
 		return report{err: err}
 	}

@@ -8,7 +8,10 @@ import (
 	"os/user"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // environment is everything the command takes from its surroundings, so that
@@ -19,8 +22,10 @@ type environment struct {
 	home         func(uid int) (string, error) // the account's home, whatever $HOME says
 	executable   func() (string, error)        // the path of this program
 	consoleOwner func() (uid int, err error)   // who is logged in at the screen
+	unread       func(io.Writer) bool          // whether its reader is gone
 	buildVersion func() string
-	terminal     func(io.Writer) bool // whether a person reads there
+	terminal     func(io.Writer) bool                // whether a person reads there
+	size         func(io.Writer) (columns, rows int) // of a terminal; 0 where it does not tell
 	signals      func() <-chan os.Signal
 	hangups      func() <-chan os.Signal
 	ignoreHangup func()
@@ -36,6 +41,8 @@ func systemEnv() environment {
 		consoleOwner: consoleOwner,
 		buildVersion: buildVersion,
 		terminal:     isTerminal,
+		size:         windowSize,
+		unread:       isUnread,
 		signals:      listen,
 		hangups:      listenHangup,
 		ignoreHangup: ignoreHangup,
@@ -81,7 +88,41 @@ func buildVersion() string {
 
 // overSSH reports whether the command runs in an ssh session.
 func (e environment) overSSH() bool {
-	return e.getenv("SSH_CONNECTION") != "" || e.getenv("SSH_TTY") != ""
+	return e.getenv(envSSHConnection) != "" || e.getenv(envSSHTTY) != ""
+}
+
+// unicode reports whether text may have more than ASCII in it: setlocale(3).
+func (e environment) unicode() bool {
+	for _, name := range []string{envAll, envCharset, envLang} {
+		if value := strings.ToLower(e.getenv(name)); value != "" {
+			return strings.Contains(value, "utf-8") || strings.Contains(value, "utf8")
+		}
+	}
+	return false
+}
+
+// windowSize asks a terminal for the size of its window.
+func windowSize(w io.Writer) (columns, rows int) {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0, 0
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0, 0
+	}
+	return int(size.Col), int(size.Row)
+}
+
+// isUnread reports whether w is a pipe that nobody reads any more: poll(2).
+func isUnread(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	ask := []unix.PollFd{{Fd: int32(f.Fd())}}
+	_, err := unix.Poll(ask, 0)
+	return err == nil && ask[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0
 }
 
 // isTerminal reports whether w is a terminal, or any other device that is read character by

@@ -164,6 +164,8 @@ func newCall(server string) *call {
 		consoleOwner: func() (int, error) { return 501, nil },
 		buildVersion: func() string { return "v1.2.3" },
 		terminal:     isTerminal,
+		size:         windowSize,
+		unread:       isUnread,
 		signals:      func() <-chan os.Signal { return c.signals },
 		hangups:      func() <-chan os.Signal { return c.hangups },
 		ignoreHangup: func() { c.hangupIgnored++ },

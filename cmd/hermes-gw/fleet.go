@@ -11,13 +11,18 @@ import (
 	"time"
 
 	hermesgw "github.com/hermes-gw/hermes-gw"
+	"github.com/hermes-gw/hermes-gw/internal/shellwords"
+	"github.com/hermes-gw/hermes-gw/launchd"
 )
 
 // gatewayPrefix is how the labels of Hermes gateways begin (hermes_cli/gateway_launchd.py of NousResearch/hermes-agent).
 const gatewayPrefix = "ai.hermes.gateway"
 
 // gatewayResult is one gateway as status shows it.
-type gatewayResult struct{ hermesgw.Gateway }
+type gatewayResult struct {
+	hermesgw.Gateway
+	rival string // the job that runs for the same home, of one that is not loaded
+}
 
 func (r *gatewayResult) exitCode() int     { return exitOK } // it was shown
 func (r *gatewayResult) subject() string   { return r.Target.String() }
@@ -31,6 +36,8 @@ func (r *gatewayResult) state() string {
 		return "foreign"
 	case r.ServedBy != "":
 		return "served"
+	case r.Unknown:
+		return "unknown"
 	case !r.Loaded() && r.Job.Disabled != nil && *r.Job.Disabled:
 		return "disabled"
 	case !r.Loaded():
@@ -48,26 +55,39 @@ func (r *gatewayResult) warnings() (list []string) {
 	switch {
 	case r.Foreign != "":
 		return nil // not ours to worry about
-	case r.ServedBy != "":
+	case r.ServedBy != "", r.Unknown:
 	case !r.Loaded() && r.Job.Disabled != nil && *r.Job.Disabled:
-		warn("it is disabled, so launchd does not load it: hermes-gw ctl enable %s, then hermes-gw start %s", r.Target, r.Label)
+		warn("it is disabled, so launchd does not load it: %s && %s", gw("ctl", "enable", r.subject()), gw("start", r.Label))
+	case r.rival != "":
+		warn("it is not loaded, and %s runs for the same home: take %s away", r.rival, r.Plist)
 	case !r.Loaded() && r.Plist != "":
-		warn("its property list is there, but launchd does not have the job: hermes-gw start %s", r.Label)
+		warn("its property list is there, but launchd does not have the job: %s", gw("start", r.Label))
+	}
+	if r.Loaded() && r.Job.Disabled != nil && *r.Job.Disabled {
+		warn("it is disabled, so the next login does not load it: %s", gw("ctl", "enable", r.subject()))
 	}
 	if len(r.Domains) > 1 {
 		names := make([]string, len(r.Domains))
 		for i, d := range r.Domains {
 			names[i] = d.String()
 		}
-		warn("it is loaded in %s, each time with a process of its own: hermes-gw stop %s/%s", strings.Join(names, " and "), names[len(names)-1], r.Label)
+		warn("it is loaded in %s, each time with a process of its own: %s", strings.Join(names, " and "), gw("stop", names[len(names)-1]+"/"+r.Label))
 	}
 	if len(r.Stale) > 0 {
-		warn("its property list says otherwise than what is loaded (%s): hermes-gw reload %s", strings.Join(r.Stale, ", "), r.Target)
+		warn("its property list says otherwise than what is loaded (%s): %s", strings.Join(r.Stale, ", "), gw("reload", r.subject()))
+	}
+	if r.Stopped {
+		warn("its gateway's process %d is stopped (SIGSTOP) and does nothing: kill -CONT %[1]d", r.Process.PID)
 	}
 	if r.Locked && r.Job.PID == 0 {
 		warn("another process holds the lock of %s: hermes-gw ps", r.Home)
 	}
 	return list
+}
+
+// gw is a call of this program as it is typed.
+func gw(words ...string) string {
+	return shellwords.Join(append([]string{"hermes-gw"}, words...)...)
 }
 
 // MarshalJSON leaves out what is not known, and the arguments: they can hold secrets.
@@ -134,7 +154,11 @@ func (c *command) showFleet(ctx context.Context, uid int) report {
 	}
 	var r report
 	for _, g := range slices.Concat(fleet.Gateways, fleet.Others) {
-		r.results = append(r.results, &gatewayResult{g})
+		one := &gatewayResult{Gateway: g}
+		if other := fleet.RunsFor(g.Home); !g.Loaded() && g.Foreign == "" && other != nil {
+			one.rival = other.Target.String()
+		}
+		r.results = append(r.results, one)
 	}
 	r.fields.Warnings = fleet.Warnings
 	if len(r.results) == 0 {
@@ -149,7 +173,7 @@ func (c *command) showFleet(ctx context.Context, uid int) report {
 func fleetTable(rows []result) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "GATEWAY\tPROFILE\tSTATE\tPIDS\tSINCE\tRUNS\tLAST EXIT\tPLIST")
+	fmt.Fprintln(w, "PROFILE\tSTATE\tPIDS\tUPTIME\tRUNS\tLAST EXIT\tPLIST\tGATEWAY")
 	or := func(s string) string {
 		if s == "" {
 			return "-"
@@ -158,7 +182,7 @@ func fleetTable(rows []result) string {
 	}
 	for _, one := range rows {
 		r := one.(*gatewayResult)
-		state, since, runs := r.state(), "", ""
+		state, up, runs, last := r.state(), "", "", r.Job.LastExit.String()
 		if t := r.Runtime; t != nil && t.State != "" && t.State != state {
 			state += " (" + t.State + ")"
 		}
@@ -166,13 +190,15 @@ func fleetTable(rows []result) string {
 			state = "served by " + r.ServedBy
 		}
 		if d := r.Age(); d > 0 {
-			since = age(d)
+			up = age(d)
 		}
 		if r.Job.Runs != nil {
 			runs = strconv.Itoa(*r.Job.Runs)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", shown(r.subject()), or(r.Profile), or(state), or(r.tree()), or(since), or(runs),
-			or(r.Job.LastExit.String()), or(r.file()))
+		if r.Job.LastExit.Kind == launchd.ExitNever {
+			last = ""
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", or(r.Profile), or(state), or(r.tree()), or(up), or(runs), or(last), or(r.file()), shown(r.subject()))
 	}
 	w.Flush()
 	return b.String()

@@ -2,9 +2,12 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/hermes-gw/hermes-gw/internal/spell"
 )
 
 // flagSet holds the verb's flags, bound to o.
@@ -13,6 +16,33 @@ func (v verb) flagSet(o *options) *pflag.FlagSet {
 	o.bind(set, v.flags...)
 	set.SetInterspersed(!v.opaque)
 	return set
+}
+
+// runHelp prints the overview, the page of a verb, or a topic.
+func runHelp(c *command) report {
+	if len(c.args) == 0 {
+		return helpReport(overview())
+	}
+	name := c.args[0]
+	for _, t := range topics() {
+		if t.name == name {
+			return helpReport(t.helpPage())
+		}
+	}
+	for _, v := range verbs() {
+		if v.name == name {
+			return helpReport(v.helpPage())
+		}
+	}
+	remedy := fmt.Sprintf("There are pages about %s, and about the verbs %s.", strings.Join(topicNames(), ", "), strings.Join(verbNames(), ", "))
+	if like := spell.Nearest(name, slices.Concat(verbNames(), topicNames())); like != "" {
+		remedy = "Did you mean " + like + "? " + remedy
+	}
+	return report{err: usage(remedy, "there is no help page %q", name)}
+}
+
+func helpReport(page string) report {
+	return report{text: page, fields: fields{Help: page}}
 }
 
 // helpPage is the page of one verb: examples, usage, text, flags, exit codes.
@@ -29,42 +59,58 @@ func (v verb) helpPage() string {
 	if v.text != "" {
 		fmt.Fprintf(&b, "\n%s\n", v.text)
 	}
+	if v.table != nil {
+		b.WriteString(v.table())
+	}
 	b.WriteString("\nFlags:\n")
-	v.flagSet(&options{}).VisitAll(func(f *pflag.Flag) { writeFlag(&b, f) })
-	writeExitCodes(&b)
+	for _, r := range flagTable() {
+		if slices.Contains(v.flags, r.name) {
+			fmt.Fprintf(&b, "  %s\n      %s\n", r.usage(), r.does)
+		}
+	}
+	b.WriteString("\nExit codes:\n" + exitCodesText())
 	return b.String()
 }
 
-func writeFlag(b *strings.Builder, f *pflag.Flag) {
-	value, does := pflag.UnquoteUsage(f)
-	short := ""
-	if f.Shorthand != "" {
-		short = "-" + f.Shorthand + ", "
+// overviewExamples are what most people come for.
+var overviewExamples = []example{
+	{"hermes-gw restart", "the gateway of HERMES_HOME, or the default one"},
+	{"hermes-gw restart --all", "every gateway of this installation"},
+	{"hermes-gw restart --all --dry-run", "what would be sent, signalled and spared"},
+	{"hermes-gw restart -p work --graceful", "a profile's, after it has finished its work"},
+	{"hermes-gw restart gui/501/org.example.agent", "any other job of launchd's"},
+	{"hermes-gw status --watch", "what runs, since when, by which list"},
+	{"hermes-gw doctor", "what is wrong, and the command that mends it"},
+	{"hermes-gw logs -p work -f", "what a gateway writes, as it does"},
+	{"hermes-gw reload ai.hermes.gateway", "after its property list changed"},
+	{"hermes-gw ctl kickstart -k gui/501/my.agent", "launchctl's own words, for scripts"},
+}
+
+// whatItIs is what help, the manual and the README begin with.
+const whatItIs = `hermes-gw restarts launchd jobs, above all the gateways of Hermes, with one request
+to launchd: the job is never unloaded, so it comes back whoever dies meanwhile.`
+
+// exampleLines are examples of which each fits into a line.
+func exampleLines(list []example) string {
+	var b strings.Builder
+	for _, e := range list {
+		fmt.Fprintf(&b, "  %-44s %s\n", e.line, e.does)
 	}
-	fmt.Fprintf(b, "  %s\n      %s\n", strings.TrimSpace(short+"--"+f.Name+" "+value), does)
+	return b.String()
 }
 
 // overview is what hermes-gw help prints.
 func overview() string {
 	var b strings.Builder
-	b.WriteString("hermes-gw restarts launchd jobs with one request, so that they are never unloaded.\n\nExamples:\n")
-	for _, v := range verbs() {
-		if len(v.examples) > 0 {
-			fmt.Fprintf(&b, "  %s\n", v.examples[0].line)
-		}
-	}
+	b.WriteString(whatItIs + "\n\nExamples:\n" + exampleLines(overviewExamples))
 	b.WriteString("\nVerbs (hermes-gw help VERB says more):\n")
 	for _, v := range verbs() {
-		fmt.Fprintf(&b, "  %-8s %-26s %s\n", v.name, v.args, v.summary)
+		fmt.Fprintf(&b, "  %-10s %s\n", v.name, v.summary)
 	}
-	b.WriteString("\nEnvironment:\n  HERMES_GW_LAUNCHD   the launchd to talk to, unix:PATH; --launchd wins\n")
-	writeExitCodes(&b)
+	b.WriteString("\nTopics (hermes-gw help TOPIC):\n")
+	for _, t := range topics() {
+		fmt.Fprintf(&b, "  %-11s %s\n", t.name, t.summary)
+	}
+	b.WriteString("\nExit codes:\n" + exitCodesText())
 	return b.String()
-}
-
-func writeExitCodes(b *strings.Builder) {
-	b.WriteString("\nExit codes:\n")
-	for _, row := range exitTable() {
-		fmt.Fprintf(b, "  %3d  %s\n", row.code, row.meaning)
-	}
 }

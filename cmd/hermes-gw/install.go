@@ -9,14 +9,17 @@ import (
 	"github.com/hermes-gw/hermes-gw/launchd"
 )
 
-// Variables of the environment that the command reads besides envLaunchd.
-const (
-	envHome  = "HERMES_HOME"         // Hermes' own: which installation, and which profile if none is named
-	envState = "HERMES_GW_STATE_DIR" // where locks and notes lie, instead of in the account's home
-
-	envGatewayLocks = "HERMES_GATEWAY_LOCK_DIR" // Hermes' own: where it notes which gateway serves several profiles
-	envStateHome    = "XDG_STATE_HOME"          // likewise
-)
+// installation is that of the user whose jobs are meant.
+func (c *command) installation() (*hermesgw.Hermes, error) {
+	uid, err := c.user()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.connect(); err != nil {
+		return nil, err
+	}
+	return c.hermes(uid)
+}
 
 // hermes is the installation of a user, as seen through the launchd of this run.
 func (c *command) hermes(uid int) (*hermesgw.Hermes, error) {

@@ -576,7 +576,7 @@ func TestSecondSignal(t *testing.T) {
 	exits := make(chan int, 1)
 	in := &interrupts{exit: func(code int) { exits <- code }}
 	signals := make(chan os.Signal)
-	ctx, stop := in.watch(t.Context(), signals)
+	ctx, stop := in.watch(t.Context(), func() <-chan os.Signal { return signals })
 	defer stop()
 	signals <- syscall.SIGINT
 	<-ctx.Done()

@@ -3,7 +3,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	hermesgw "github.com/hermes-gw/hermes-gw"
 	"github.com/hermes-gw/hermes-gw/launchd"
@@ -16,17 +19,28 @@ type logResult struct {
 	lines []string
 	err   error
 	head  bool // say which file it is
+
+	absent  bool // there is no such job
+	warning string
 }
 
 func (r *logResult) exitCode() int {
-	if r.err != nil {
-		return exitFailed
+	switch {
+	case r.err == nil:
+		return exitOK
+	case r.absent:
+		return exitNotThere
 	}
-	return exitOK
+	return exitOf(outcomeOf(r.err))
 }
-func (r *logResult) subject() string    { return r.job }
-func (r *logResult) warnings() []string { return nil }
-func (r *logResult) trouble() *problem  { return explain(r.err) }
+func (r *logResult) subject() string { return r.job }
+func (r *logResult) warnings() []string {
+	if r.warning == "" {
+		return nil
+	}
+	return []string{r.warning}
+}
+func (r *logResult) trouble() *problem { return explain(r.err) }
 
 func (r *logResult) line() string {
 	if len(r.lines) == 0 {
@@ -47,34 +61,30 @@ func (r *logResult) line() string {
 
 func (r *logResult) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
-		Target string   `json:"target"`
-		Path   string   `json:"path"`
-		Lines  []string `json:"lines"`
-		Error  *problem `json:"error,omitempty"`
-	}{r.job, r.log.Path, list(r.lines), r.trouble()})
+		Target   string   `json:"target"`
+		Path     string   `json:"path"`
+		Lines    []string `json:"lines"`
+		Warnings []string `json:"warnings"`
+		Error    *problem `json:"error,omitempty"`
+	}{r.job, r.log.Path, list(r.lines), list(r.warnings()), r.trouble()})
 }
 
 // runLogs shows the last lines that a job wrote, and with --follow those that it writes.
 func runLogs(c *command) report {
-	o := hermesgw.RestartOptions{}
-	var err error
-	if o.Select, err = c.selection(); err != nil {
-		return report{err: err}
+	selected, err := c.selection()
+	if err == nil && c.opts.follow && c.opts.json {
+		err = usage("Leave one of them out.", "--%s goes on for ever, and --%s is one object", flagFollow, flagJSON)
 	}
-	uid, err := c.user()
 	if err != nil {
 		return report{err: err}
 	}
-	if err := c.connect(); err != nil {
-		return report{err: err}
-	}
-	h, err := c.hermes(uid)
+	h, err := c.installation()
 	if err != nil {
 		return report{err: err}
 	}
 	ctx, cancel := c.within(askTimeout)
 	defer cancel()
-	jobs, err := h.Find(ctx, o.Select)
+	jobs, err := h.Find(ctx, selected)
 	if err != nil {
 		return report{err: err}
 	}
@@ -86,45 +96,75 @@ func runLogs(c *command) report {
 		if len(files) == 0 {
 			err := j.Problem
 			if err == nil {
-				err = fmt.Errorf("its property list names no file for its output")
+				err = &plistError{j.Plist, "it names no file for the job's output", "Give it StandardOutPath and StandardErrorPath, and load it with hermes-gw reload.", nil}
 			}
-			r.results = append(r.results, &logResult{job: name, err: err})
+			r.results = append(r.results, &logResult{job: name, err: err, absent: !j.Loaded()})
 		}
-		for _, l := range files {
-			one := &logResult{job: name, log: l, head: len(files) > 1 || len(jobs) > 1}
+		there := false
+		for i := range files {
+			l := &files[i]
+			one := &logResult{job: name, head: len(files) > 1 || len(jobs) > 1}
 			one.lines, one.err = l.Tail(h.Install(), c.opts.lines)
+			one.log = *l
+			there = there || one.err != nil || len(one.lines) > 0
 			r.results = append(r.results, one)
+			if len(jobs) > 1 {
+				l.Name = l.Path
+			}
+		}
+		if !there && len(files) > 0 {
+			r.results[len(r.results)-len(files)].(*logResult).warning = "nothing was written yet to " + pathsOf(files)
 		}
 		logs = append(logs, files...)
 	}
-	if !c.opts.follow || c.opts.json {
+	if !c.opts.follow || len(logs) == 0 {
 		return r
 	}
-	r.print(c.verb.name, r.code(), false, c.stdout, c.stderr)
-	hermesgw.Follow(c.ctx, h.Install(), logs, func(l hermesgw.Log, line string) {
+	c.printNow(r)
+	reading, done := c.untilUnread()
+	defer done()
+	hermesgw.Follow(reading, h.Install(), logs, func(l hermesgw.Log, line string) {
 		if len(logs) > 1 {
 			line = l.Name + ": " + line
 		}
 		fmt.Fprintln(c.stdout, line)
 	})
-	c.printed = true // it was, above
 	return r
 }
 
-// logsOf are the files that a job writes to.
+// sameFile reports whether two paths are of one file, which need not be there.
+func sameFile(a, b string) bool {
+	if a == b {
+		return true
+	}
+	in, errA := os.Stat(filepath.Dir(a))
+	also, errB := os.Stat(filepath.Dir(b))
+	return errA == nil && errB == nil && filepath.Base(a) == filepath.Base(b) && os.SameFile(in, also)
+}
+
+func pathsOf(files []hermesgw.Log) string {
+	paths := make([]string, len(files))
+	for i, f := range files {
+		paths[i] = f.Path
+	}
+	return strings.Join(paths, " and ")
+}
+
+// logsOf are the files that a job writes to: those in a gateway's home, and those that the property
+// list names.
 func logsOf(j hermesgw.Gateway) (logs []hermesgw.Log) {
 	if j.Home != "" {
-		return hermesgw.Logs(j.Home)
+		logs = hermesgw.Logs(j.Home)
 	}
 	if j.Plist == "" {
-		return nil
+		return logs
 	}
 	p, err := launchd.ReadPlist(j.Plist)
 	if err != nil {
-		return nil
+		return logs
 	}
 	for _, path := range []string{p.StandardOutPath, p.StandardErrorPath} {
-		if filepath.IsAbs(path) && (len(logs) == 0 || logs[0].Path != path) {
+		if filepath.IsAbs(path) && path != os.DevNull && !slices.ContainsFunc(logs, func(l hermesgw.Log) bool { return sameFile(l.Path, path) }) {
 			logs = append(logs, hermesgw.Log{Name: filepath.Base(path), Path: path})
 		}
 	}

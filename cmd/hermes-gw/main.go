@@ -16,5 +16,6 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == probeJobArg {
 		os.Exit(probe.JobMain(os.Args[2:]))
 	}
+	ignoreWriting()
 	os.Exit(run(context.Background(), systemEnv(), os.Args[1:], os.Stdout, os.Stderr))
 }

@@ -55,7 +55,7 @@ func runProbe(c *command) report {
 func (c *command) probeOptions() (probe.Options, error) {
 	o := probe.Options{
 		UID: c.env.euid, Release: c.env.buildVersion(),
-		Sudo: c.env.euid == 0 && c.env.getenv("SUDO_UID") != "", SSH: c.env.overSSH(),
+		Sudo: c.env.euid == 0 && c.env.getenv(envSudoUID) != "", SSH: c.env.overSSH(),
 	}
 	err := c.open(func(t xpc.Transport) xpc.Transport {
 		o.Transport = t
@@ -81,10 +81,10 @@ func (c *command) secrets(uid int) (list []probe.Secret) {
 	if home, err := c.env.home(uid); err == nil && filepath.Clean(home) != "/" {
 		list = append(list, probe.Secret{Text: filepath.Clean(home), Instead: "~"})
 	}
-	if home := c.env.getenv("HOME"); home != "" && filepath.Clean(home) != "/" {
+	if home := c.env.getenv(envUserHome); home != "" && filepath.Clean(home) != "/" {
 		list = append(list, probe.Secret{Text: filepath.Clean(home), Instead: "~"})
 	}
-	names := []string{c.env.getenv("USER"), c.env.getenv("LOGNAME"), c.env.getenv("SUDO_USER")}
+	names := []string{c.env.getenv(envUser), c.env.getenv(envLogName), c.env.getenv(envSudoUser)}
 	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
 		names = append(names, u.Username)
 	}

@@ -110,6 +110,8 @@ func remedy(err error, code string) string {
 			return "Check that this launchd is alive, or give it longer with --timeout."
 		}
 		return "launchd answers, but the job takes longer or is stuck: look at its log, or give it at least its exit timeout with --timeout."
+	case "draining":
+		return "It was left at work and not restarted: wait for it, or have it stopped after a time with --graceful --force-after DUR."
 	case codeUnknown:
 		return "Look with hermes-gw status."
 	case "busy":

@@ -677,6 +677,8 @@ func TestProcessKilled(t *testing.T) {
 		t.Errorf("exit %d", code)
 	}
 	s.isBack(jobLabel, old)
+	// The trace comes through a pipe, and may be behind what launchd answers.
+	s.trace.await(t, "its second spawn", 0, func(e event) bool { return e.Ev == "spawn" && e.Label == jobLabel && e.PID != old })
 	if kicks, spawns := s.count(jobLabel); kicks != 1 || spawns != 2 { // with the one at the load
 		t.Errorf("%d requests, %d spawns", kicks, spawns)
 	}

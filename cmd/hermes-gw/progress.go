@@ -20,6 +20,7 @@ const quiet = 500 * time.Millisecond
 // writes a line for each step. Anywhere else it says nothing.
 type progress struct {
 	w     io.Writer
+	size  func(io.Writer) (columns, rows int)
 	lines bool // a line for each step
 	every *time.Ticker
 	done  chan struct{}
@@ -40,14 +41,14 @@ type waitedFor struct {
 
 // progress starts it.
 func (c *command) progress() *progress {
-	p := &progress{w: c.stderr, start: time.Now(), jobs: map[string]*waitedFor{}}
+	p := &progress{w: c.stderr, size: c.env.size, start: time.Now(), jobs: map[string]*waitedFor{}}
 	person := !c.opts.json && c.env.terminal(c.stderr)
 	switch {
 	case c.opts.verbose:
 		p.lines = true
 	case !person:
 		p.over = true
-	case dumb(c.env.getenv("TERM")):
+	case dumb(c.env.getenv(envTerm)):
 		p.lines = true
 	default:
 		p.every, p.done, p.gone = time.NewTicker(100*time.Millisecond), make(chan struct{}), make(chan struct{})
@@ -85,6 +86,8 @@ func (p *progress) event(e launchd.Event) {
 	switch e.Kind {
 	case launchd.EventSpawned, launchd.EventReady:
 		job.what = ""
+	case launchd.EventRequested: // from now on launchd is at it
+		job.what = "waits for launchd (" + e.Detail + ")"
 	default:
 		job.what = what
 	}
@@ -160,7 +163,11 @@ func (p *progress) text() string {
 
 // put replaces the line that stands there.
 func (p *progress) put(line string) {
-	if most := 78; len(line) > most { // one that wraps cannot be taken back
+	most := 78
+	if columns, _ := p.size(p.w); columns > 20 {
+		most = columns - 2
+	}
+	if len(line) > most { // one that wraps cannot be taken back
 		line = strings.ToValidUTF8(line[:most-3], "") + "..."
 	}
 	pad := max(p.width-len(line), 0)

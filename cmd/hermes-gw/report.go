@@ -41,6 +41,7 @@ type fields struct {
 	// Of restart.
 	DryRun   bool                    `json:"dry_run,omitempty"`
 	Sweep    *hermesgw.SweepDocument `json:"sweep,omitempty"`
+	Excluded []hermesgw.Excluded     `json:"excluded,omitempty"`
 	Warnings []string                `json:"warnings,omitempty"`
 }
 
@@ -89,21 +90,41 @@ func (r report) code() int {
 	return overall(codes)
 }
 
+// manner is how a report is printed.
+type manner struct {
+	json  bool
+	ascii bool // text draws with ASCII only
+}
+
+// how is the manner of this run.
+func (c *command) how() manner { return manner{c.opts.json, !c.env.unicode()} }
+
+// document is the report as JSON has it.
+func (r report) document(verb string, code int) document {
+	doc := document{Version: schemaVersion, Command: verb, ExitCode: code, Results: r.results, fields: r.fields}
+	if doc.Results == nil {
+		doc.Results = []result{}
+	}
+	if r.err != nil {
+		doc.Error = explain(r.err)
+	}
+	return doc
+}
+
 // print writes the report: results to stdout, what people must know to stderr.
 // Nobody reading is no reason to stop, so write errors are not looked at.
-func (r report) print(verb string, code int, asJSON bool, stdout, stderr io.Writer) {
-	if asJSON {
-		doc := document{Version: schemaVersion, Command: verb, ExitCode: code, Results: r.results, fields: r.fields}
-		if doc.Results == nil {
-			doc.Results = []result{}
+func (r report) print(verb string, code int, how manner, stdout, stderr io.Writer) {
+	if how.ascii {
+		stderr = drawn{stderr}
+		if !how.json {
+			stdout = drawn{stdout}
 		}
-		if r.err != nil {
-			doc.Error = explain(r.err)
-		}
+	}
+	if how.json {
 		var text bytes.Buffer
 		enc := json.NewEncoder(&text)
 		enc.SetEscapeHTML(false)
-		enc.Encode(doc)
+		enc.Encode(r.document(verb, code))
 		stdout.Write(shownJSON(text.Bytes()))
 	} else {
 		io.WriteString(stdout, r.text)
@@ -138,6 +159,20 @@ func (r report) print(verb string, code int, asJSON bool, stdout, stderr io.Writ
 			}
 		}
 	}
+}
+
+// written notes the first error of a writer.
+type written struct {
+	io.Writer
+	err error
+}
+
+func (w *written) Write(b []byte) (int, error) {
+	n, err := w.Writer.Write(b)
+	if w.err == nil {
+		w.err = err
+	}
+	return n, err
 }
 
 // complain writes one line: what failed, on what, why, what to do.

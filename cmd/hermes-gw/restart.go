@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 
 	hermesgw "github.com/hermes-gw/hermes-gw"
@@ -132,7 +134,7 @@ func (c *command) restartOptions() (o hermesgw.RestartOptions, err error) {
 	case c.opts.forceAfter > 0 && !c.opts.graceful.set:
 		return o, usage(c.verb.page(), "--%s is about --%s: give both", flagForceAfter, flagGraceful)
 	case c.opts.wait != "" && !slices.Contains(waits, hermesgw.Wait(c.opts.wait)):
-		return o, usage("Give it "+values(flagWait)+".", "--%s does not take %q", flagWait, c.opts.wait)
+		return o, wrongValue(flagWait, c.opts.wait)
 	}
 	o.Graceful, o.Drain, o.ForceAfter = c.opts.graceful.set, c.opts.graceful.d, c.opts.forceAfter
 	o.Wait, o.Timeout = hermesgw.Wait(c.opts.wait), c.opts.timeout
@@ -140,8 +142,6 @@ func (c *command) restartOptions() (o hermesgw.RestartOptions, err error) {
 	o.Changing = c.interrupts.changing
 	return o, nil
 }
-
-var waits = []hermesgw.Wait{hermesgw.WaitSpawned, hermesgw.WaitReady, hermesgw.WaitPlatforms}
 
 // runRestart restarts all that is selected at the same time. A job that this command runs in
 // comes last, after the report: its request may end the command.
@@ -179,7 +179,12 @@ func runRestart(c *command) report {
 				c.printNow(all.report(n, &r))
 			}
 		}
-		go func() { all.end(n)(c.restartGroup(g.uid, o)) }()
+		work := func() { all.end(n)(c.restartGroup(g.uid, o)) }
+		if n < len(groups)-1 {
+			go work()
+		} else { // most often the only one, which another thread would only delay
+			work()
+		}
 	}
 	return all.wait()
 }
@@ -288,6 +293,7 @@ func (g *groups) report(n int, sofar *hermesgw.Report) (r report) {
 			r.results = append(r.results, &restartResult{done.Results[k]})
 		}
 		r.fields.Warnings = append(r.fields.Warnings, done.Warnings...)
+		r.fields.Excluded = append(r.fields.Excluded, done.Excluded...)
 		if done.Sweep != nil {
 			d := done.Sweep.Document()
 			r.fields.Sweep, r.after = &d, sweepLines(&d)
@@ -335,9 +341,11 @@ func (c *command) planned(groups []userGroup, o hermesgw.RestartOptions) (r repo
 			r.results = append(r.results, &plannedResult{plan.Jobs[i]})
 		}
 		r.fields.Warnings = append(r.fields.Warnings, plan.Warnings...)
+		r.fields.Excluded = append(r.fields.Excluded, plan.Excluded...)
+		r.after = append(r.after, excludedLines(plan.Excluded)...)
 		if d := plan.SweepDocument(); d != nil {
 			r.fields.Sweep = d
-			r.after = append(sweepLines(d), sparedLines(d)...)
+			r.after = append(append(r.after, sweepLines(d)...), sparedLines(d)...)
 			if plan.SweepErr != nil {
 				r.fields.Warnings = append(r.fields.Warnings, "There would be no sweep: "+message(plan.SweepErr))
 			}
@@ -350,12 +358,39 @@ func (c *command) planned(groups []userGroup, o hermesgw.RestartOptions) (r repo
 	return r
 }
 
-// sparedLines tell of the processes that look like gateways and would be left alone.
+// excludedLines tell of the jobs that look like gateways and would be left alone.
+func excludedLines(list []hermesgw.Excluded) (lines []string) {
+	for _, e := range list {
+		lines = append(lines, shown(fmt.Sprintf("would leave %s alone: %s", e.Target, e.Reason)))
+	}
+	return lines
+}
+
+// sparedLines tell of the processes that look like gateways and would be left alone, a line for
+// each reason.
 func sparedLines(d *hermesgw.SweepDocument) (lines []string) {
+	const most = 8 // pids in a line; JSON has them all
+	pids := map[string][]string{}
+	var reasons []string
 	for _, p := range d.Processes {
-		if p.Outcome == string(sweep.Spared) {
-			lines = append(lines, shown(fmt.Sprintf("would spare process %d: %s", p.PID, p.Reason)))
+		if p.Outcome != string(sweep.Spared) {
+			continue
 		}
+		if pids[p.Reason] == nil {
+			reasons = append(reasons, p.Reason)
+		}
+		pids[p.Reason] = append(pids[p.Reason], strconv.Itoa(p.PID))
+	}
+	for _, reason := range reasons {
+		who := "process " + pids[reason][0]
+		if n := len(pids[reason]); n > 1 {
+			who = fmt.Sprintf("%d processes (%s", n, strings.Join(pids[reason][:min(n, most)], ", "))
+			if n > most {
+				who += ", ..."
+			}
+			who += ")"
+		}
+		lines = append(lines, shown("would spare "+who+": "+reason))
 	}
 	return lines
 }

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/launchd"
@@ -30,7 +33,7 @@ type command struct {
 // run is the whole program but for its process: it returns the exit code.
 func run(ctx context.Context, env environment, args []string, stdout, stderr io.Writer) int {
 	in := &interrupts{ignoreHangup: env.ignoreHangup, exit: env.exit}
-	ctx, stop := in.watch(ctx, env.signals())
+	ctx, stop := in.watch(ctx, env.signals)
 	defer stop()
 	c := &command{opts: options{lines: usualLines}, ctx: ctx, env: env, interrupts: in, stdout: stdout, stderr: stderr}
 	if err := c.parse(args); err != nil {
@@ -45,7 +48,7 @@ func (c *command) parse(args []string) error {
 	const page = "See hermes-gw help."
 	global := newSet("hermes-gw")
 	global.SetInterspersed(false)
-	c.opts.bind(global, flagHelp, flagVersion, flagTimeout, flagUID, flagLaunchd, flagJSON)
+	c.opts.bind(global, globalFlags...)
 	if err := parse(global, args, page); err != nil {
 		return err
 	}
@@ -95,7 +98,11 @@ func (c *command) printNow(r report) int {
 	}
 	if !c.printed {
 		c.printed = true
-		r.print(c.verb.name, code, c.opts.json, c.stdout, c.stderr)
+		out := &written{Writer: c.stdout}
+		r.print(c.verb.name, code, c.how(), out, c.stderr)
+		if out.err != nil && !errors.Is(out.err, syscall.EPIPE) { // of a reader that went away nobody needs to be told
+			fmt.Fprintf(c.stderr, "hermes-gw: warning: the report could not be written: %v\n", pathless(out.err))
+		}
 	}
 	return code
 }

@@ -17,13 +17,15 @@ import (
 // the first SIGINT or SIGTERM.
 var errInterrupted = errors.New("interrupted")
 
-// listen takes over the signals that the whole run depends on. SIGPIPE is
-// ignored: a reader of stdout that goes away must not end a restart half-way.
-// SIGHUP keeps its default action until a request that changes something goes
-// out. A signal that was ignored when the command started (nohup, a background
-// job of a script) stays ignored.
+// ignoreWriting keeps writing from ending a restart half-way: a reader of stdout that goes away
+// (SIGPIPE), and a note that is larger than files may be here (SIGXFSZ). It is done before
+// anything is printed.
+func ignoreWriting() { signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ) }
+
+// listen takes over the signals that the whole run depends on. SIGHUP keeps its default
+// action until a request that changes something goes out. A signal that was ignored when the
+// command started (nohup, a background job of a script) stays ignored.
 func listen() <-chan os.Signal {
-	signal.Ignore(syscall.SIGPIPE)
 	c := make(chan os.Signal, 4)
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		if !signal.Ignored(s) {
@@ -73,15 +75,24 @@ type interrupts struct {
 	first os.Signal // nil until a signal came
 	out   bool      // a request that changes something went out
 	left  []string  // labels whose old process has left as it was asked to
+
+	listening chan struct{} // closed when signals are taken over; nil: they are
 }
 
 // watch returns a context that ends with the first signal. The second ends the
 // process at once. stop ends the watch.
-func (i *interrupts) watch(parent context.Context, signals <-chan os.Signal) (ctx context.Context, stop func()) {
+//
+// Taking signals over needs a thread of the runtime's, so it is done beside what comes first.
+// Until then a signal ends the command as it ends any other; nothing that changes something
+// is sent before.
+func (i *interrupts) watch(parent context.Context, listen func() <-chan os.Signal) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	done, ended := make(chan struct{}), make(chan struct{})
+	i.listening = make(chan struct{})
 	go func() {
 		defer close(ended)
+		signals := listen()
+		close(i.listening)
 		for {
 			select {
 			case s := <-signals:
@@ -123,6 +134,9 @@ func (i *interrupts) by() os.Signal {
 // sending is asked right before a request that changes something is handed over.
 // From then on the work goes on without a terminal.
 func (i *interrupts) sending() error {
+	if i.listening != nil {
+		<-i.listening
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.first != nil {

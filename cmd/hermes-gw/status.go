@@ -102,12 +102,18 @@ func runStatus(c *command) report {
 	if err != nil {
 		return report{err: err}
 	}
-	ctx, cancel := c.within(askTimeout)
-	defer cancel()
-	if len(targets) > 0 {
-		return c.show(ctx, targets, uid)
+	look := func() report {
+		ctx, cancel := c.within(askTimeout)
+		defer cancel()
+		if len(targets) > 0 {
+			return c.show(ctx, targets, uid)
+		}
+		return c.showFleet(ctx, uid)
 	}
-	return c.showFleet(ctx, uid)
+	if c.opts.watch {
+		return c.watch(look)
+	}
+	return look()
 }
 
 // show asks about all targets at the same time. A label that two of the user's domains have

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -59,6 +60,18 @@ func shownJSON(b []byte) []byte {
 		}
 	}
 	return out
+}
+
+// drawn writes what this program draws with ASCII only. What others named stays as it is.
+type drawn struct{ io.Writer }
+
+var asciiDrawing = strings.NewReplacer("\u2026", "...", "\u2514 ", "`-")
+
+func (d drawn) Write(b []byte) (int, error) {
+	if _, err := asciiDrawing.WriteString(d.Writer, string(b)); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 func hidden(r rune) bool { return !unicode.IsPrint(r) }

@@ -17,7 +17,8 @@ type verb struct {
 	min, max int    // how many arguments; max < 0: any number
 	summary  string
 	examples []example
-	text     string // paragraphs, at most 79 columns
+	text     string        // paragraphs, at most 79 columns
+	table    func() string // that ends the text; made when it is shown, not at each start
 	flags    []string
 	opaque   bool // what follows the first argument is not ours to read
 	run      func(*command) report
@@ -64,25 +65,33 @@ event loop is stuck is not asked.
 			name: "status", args: "[TARGET|LABEL...]", min: 0, max: -1,
 			summary: "show jobs: state, pid, runs, last exit, plist",
 			examples: []example{
-				{"hermes-gw status", "every job whose label starts with " + gatewayPrefix},
+				{"hermes-gw status", "every gateway of this installation"},
+				{"hermes-gw status --watch", "the same, and again whenever something changes"},
 				{"hermes-gw status ai.hermes.gateway --json", "one job, for a program"},
 			},
-			text: `Without arguments it shows the jobs of gui/UID and user/UID whose label starts
-with ` + gatewayPrefix + `. It only asks; nothing is changed. It gives up after
-10 s, or --timeout.
+			text: `Without arguments it shows the gateways of this installation, and whatever else
+bears a gateway's label: its profile, what launchd says of it (and in brackets
+what the gateway says of itself), the processes from the job's down to the
+gateway's, for how long the job's has been running, how often it was started, how
+it last ended, and whether launchd has what the property list says: current,
+stale (hermes-gw reload loads it), gone, or only there, when it is not loaded.
+
+It only asks; nothing is changed. It gives up after 10 s, or --timeout. With --watch
+it goes on until Ctrl-C: a terminal is redrawn every second, a pipe or a file gets
+the whole again (with --json one line) when something but the time has changed.
 
 TARGET is DOMAIN/LABEL as launchctl writes it: gui/501/ai.hermes.gateway,
 user/501/ai.hermes.gateway, system/org.example.daemon. A bare LABEL is looked for
 in gui/UID and user/UID, then in system; one that gui/UID and user/UID both have
 is shown twice, with a warning.`,
-			flags: []string{flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
+			flags: []string{flagWatch, flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
 			run:   runStatus,
 		},
 		{
 			name: "start", args: "TARGET|LABEL", min: 1, max: 1,
 			summary: "load a job if need be and start it",
 			examples: []example{
-				{"hermes-gw start ai.hermes.gateway", "from ~/Library/LaunchAgents/ai.hermes.gateway.plist"},
+				{"hermes-gw start ai.hermes.gateway", "load and start a job from ~/Library/LaunchAgents"},
 				{"hermes-gw start gui/501/ai.hermes.gateway --plist ./gateway.plist", "from another file"},
 			},
 			text: `A job that is loaded is started without waiting for its throttle interval; one
@@ -100,7 +109,7 @@ user is logged in at the screen.
 			name: "stop", args: "TARGET|LABEL", min: 1, max: 1,
 			summary: "unload a job until the next login or start",
 			examples: []example{
-				{"hermes-gw stop ai.hermes.gateway", "stop it and keep it stopped"},
+				{"hermes-gw stop ai.hermes.gateway", "stop it until the next login"},
 			},
 			text: `The job is unloaded, because a KeepAlive job that is only stopped comes back at
 once, and the command waits until it is gone: at most its exit timeout and 5 s, or
@@ -115,7 +124,7 @@ hermes-gw start.
 			name: "reload", args: "TARGET|LABEL", min: 1, max: 1,
 			summary: "load a changed property list, with nobody's death in between",
 			examples: []example{
-				{"hermes-gw reload ai.hermes.gateway", "after its property list or its program changed"},
+				{"hermes-gw reload ai.hermes.gateway", "after its property list changed"},
 				{"hermes-gw reload gui/501/ai.hermes.gateway --plist ./new.plist", "from another file"},
 			},
 			text: `A restart keeps the definition that launchd has. A reload unloads the job and loads
@@ -149,7 +158,7 @@ could not be asked. Arguments that look like secrets are not shown. It only asks
 			summary: "show the last lines that a gateway or another job wrote",
 			examples: []example{
 				{"hermes-gw logs", "of the gateway of HERMES_HOME, or of the default profile"},
-				{"hermes-gw logs -p work -f", "and go on with what it writes"},
+				{"hermes-gw logs -p work -f", "what a profile's gateway writes, as it does"},
 				{"hermes-gw logs org.example.agent -n 100", "of any job whose property list names files"},
 			},
 			text: `Of a gateway these are logs/gateway.log and logs/gateway.error.log in its home; of
@@ -162,7 +171,7 @@ escaped, and what looks like a secret is ***.`,
 			name: "doctor", max: 0,
 			summary: "find what is wrong with the gateways, and the command that mends it",
 			examples: []example{
-				{"hermes-gw doctor", "one entry for each thing that is wrong"},
+				{"hermes-gw doctor", "what is wrong, and the command that mends it"},
 				{"hermes-gw doctor --json", "for a program"},
 			},
 			text: `It looks for gateways that are not loaded, disabled, in the wrong domain or in two,
@@ -202,11 +211,12 @@ word: the exit code is launchd's number, 64 for a wrong command line, and not on
 of the codes below. Flags of hermes-gw stand before SUBCOMMAND. What hermes-gw
 knows better goes to a line of its own on stderr.
 
-Subcommands:
-` + ctlTable() + `
 A whole domain is never booted out: that ends the login session. On a terminal, what
 print, print-disabled and getenv show has its control characters written out; a
-pipe or a file gets launchd's text as it is.`,
+pipe or a file gets launchd's text as it is.
+
+Subcommands:`,
+			table:  ctlTable,
 			flags:  []string{flagTimeout, flagLaunchd, flagHelp},
 			opaque: true,
 			run:    runCtl,
@@ -243,11 +253,28 @@ not be asked, 3 if some were not answered.`,
 			run:      runVersion,
 		},
 		{
-			name: "help", args: "[VERB]", max: 1,
-			summary:  "print this, or a verb's page",
-			examples: []example{{"hermes-gw help restart", "the same as hermes-gw restart --help"}},
-			flags:    []string{flagJSON, flagHelp},
-			run:      runHelp,
+			name: "completion", args: "bash|zsh|fish", min: 1, max: 1,
+			summary: "print what makes a shell complete verbs, flags, labels and profiles",
+			examples: []example{
+				{"hermes-gw completion fish | source", "in ~/.config/fish/config.fish"},
+				{"source <(hermes-gw completion bash)", "in ~/.bashrc"},
+				{"source <(hermes-gw completion zsh)", "in ~/.zshrc, after compinit"},
+			},
+			text: `The script asks hermes-gw itself at each Tab: for labels, targets and profiles as
+they are then. That takes at most a second, and changes nothing. macOS' own bash
+(3.2) reads no <(...) in source: eval "$(hermes-gw completion bash)" does it there.`,
+			flags: []string{flagHelp},
+			run:   runCompletion,
+		},
+		{
+			name: "help", args: "[VERB|TOPIC]", max: 1,
+			summary: "print this, a verb's page, or a topic's",
+			examples: []example{
+				{"hermes-gw help restart", "the same as hermes-gw restart --help"},
+				{"hermes-gw help exit-codes", "what a script needs to know"},
+			},
+			flags: []string{flagJSON, flagHelp},
+			run:   runHelp,
 		},
 	}
 }
@@ -270,6 +297,9 @@ func findVerb(name string) (verb, error) {
 		if v.name == name {
 			return v, nil
 		}
+	}
+	if name == completeVerb {
+		return verb{name: completeVerb, max: -1, opaque: true, run: runComplete}, nil
 	}
 	remedy := "The verbs are " + strings.Join(verbNames(), ", ") + "."
 	if like := spell.Nearest(name, verbNames()); like != "" {

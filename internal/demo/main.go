@@ -16,13 +16,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime"
-	"strings"
 	"syscall"
 	"time"
 
-	"github.com/hermes-gw/hermes-gw/internal/proc"
+	"github.com/hermes-gw/hermes-gw/internal/gorun"
 )
 
 func main() {
@@ -96,30 +94,12 @@ func interruptible(cancel context.CancelCauseFunc) {
 		}
 	}()
 	// Looked up now: once it has ended, the parent is another process.
-	gone := goCommand()
+	gone := gorun.Command()
 	go func() {
 		if gone() {
 			cancel(interruption{syscall.SIGHUP})
 		}
 	}()
-}
-
-// goCommand looks up the `go run` that runs this program, and returns a function that
-// waits for its end. It does not pass signals on, so its end is how one that was meant
-// for us arrives. The function returns false at once if this is not `go run`.
-func goCommand() (gone func() bool) {
-	exe, err := os.Executable()
-	if err != nil || !strings.Contains(filepath.Dir(exe), "go-build") {
-		return func() bool { return false }
-	}
-	parent, err := proc.Open(os.Getppid())
-	return func() bool {
-		if err != nil {
-			return errors.Is(err, proc.ErrGone)
-		}
-		defer parent.Close()
-		return parent.Wait(context.Background()) == nil
-	}
 }
 
 // output prints for a reader that may go away.

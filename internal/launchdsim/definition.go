@@ -64,7 +64,7 @@ func (e *LoadError) Error() string {
 
 // readDefinition reads a property list as bootstrap does. What is refused with 5
 // (EIO) and what with another number follows the causes that users reported.
-func readDefinition(path string) (*definition, errno) {
+func (s *Server) readDefinition(path string) (*definition, errno) {
 	if !filepath.IsAbs(path) || filepath.Ext(path) != ".plist" {
 		return nil, eio
 	}
@@ -73,7 +73,7 @@ func readDefinition(path string) (*definition, errno) {
 		return nil, eio
 	}
 	owner, known := info.Sys().(*syscall.Stat_t)
-	if !known || (owner.Uid != 0 && int(owner.Uid) != os.Geteuid()) || info.Mode().Perm()&0o022 != 0 {
+	if !known || (owner.Uid != 0 && int(owner.Uid) != s.uid) || info.Mode().Perm()&0o022 != 0 {
 		return nil, badOwner
 	}
 	return parseDefinition(path, data)

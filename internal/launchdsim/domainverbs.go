@@ -79,7 +79,7 @@ func (s *Server) bootstrapPath(d *domain, path string) map[string]errno {
 	}
 	failed := map[string]errno{}
 	for _, file := range files {
-		def, code := readDefinition(file)
+		def, code := s.readDefinition(file)
 		if code == ok {
 			s.mu.Lock()
 			code = s.load(d, def)
@@ -100,7 +100,7 @@ func escapeGlob(path string) string {
 // enableAt is bootstrap's "enable" (launchctl load -w): the override is written
 // before the job is loaded.
 func (s *Server) enableAt(d *domain, path string) {
-	if def, code := readDefinition(path); code == ok {
+	if def, code := s.readDefinition(path); code == ok {
 		s.mu.Lock()
 		d.overrides[def.label] = true
 		s.mu.Unlock()

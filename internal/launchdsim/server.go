@@ -16,6 +16,7 @@
 package launchdsim
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net"
@@ -23,12 +24,16 @@ import (
 	"os/user"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 )
 
 // Options configure a Server. The zero value is a launchd with the domains of
 // the current user, all of them present, and no faults.
 type Options struct {
+	// UID is the user whose domains are served, and as whom their jobs run: for a server
+	// that runs as root, as launchd does. 0 is the server's own user.
+	UID int
 	// NoGUI leaves gui/UID out, as for a user without a graphical session.
 	NoGUI bool
 	// NoGUIError is the answer for a missing gui domain: 125 (the default; seen on
@@ -80,7 +85,8 @@ type Server struct {
 	opts    Options
 	uid     int
 	pid     int
-	login   map[string]string // HOME, USER, LOGNAME, SHELL of the uid
+	login   map[string]string   // HOME, USER, LOGNAME, SHELL of the uid
+	as      *syscall.Credential // of the jobs in the user's domains; nil: the server's own
 	deny    map[uint64]bool
 	limits  limits
 	journal journal
@@ -101,7 +107,7 @@ type Server struct {
 	beforeReap func() // tests hold back the end of processes with it
 }
 
-// New returns a Server for the domains of the effective uid, not yet
+// New returns a Server for the domains of one user, not yet
 // reachable: see Serve. Close ends it.
 func New(o Options) *Server {
 	if o.TimeScale == 0 {
@@ -118,9 +124,8 @@ func New(o Options) *Server {
 	}
 	s := &Server{
 		opts:    o,
-		uid:     os.Geteuid(),
+		uid:     cmp.Or(o.UID, os.Geteuid()),
 		pid:     os.Getpid(),
-		login:   login(os.Geteuid()),
 		domains: map[domainKey]*domain{},
 		deny:    map[uint64]bool{},
 		limits:  defaultLimits(),
@@ -130,6 +135,7 @@ func New(o Options) *Server {
 		left:    make(chan struct{}),
 		done:    make(chan struct{}),
 	}
+	s.login, s.as = login(s.uid), runAs(s.uid)
 	s.SetFaults(o.Faults...)
 	for _, r := range o.Deny {
 		s.deny[r] = true
@@ -257,6 +263,18 @@ func login(uid int) map[string]string {
 		env["HOME"], env["USER"], env["LOGNAME"] = u.HomeDir, u.Username, u.Username
 	}
 	return env
+}
+
+// runAs is the credential of a user who is not the server's own.
+func runAs(uid int) *syscall.Credential {
+	if uid == os.Geteuid() {
+		return nil
+	}
+	as := &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+		as.Gid = number(u.Gid)
+	}
+	return as
 }
 
 // SetPenaltyBox puts a loaded job into launchd's penalty box, or takes it out: a

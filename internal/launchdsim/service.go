@@ -194,7 +194,10 @@ func (j *job) command() command {
 		j.logf("Error", "CODESIGNING code 4, Launch Constraint Violation: %s is not what it was when the job was loaded", j.def.program)
 		return killedAtOnce
 	}
-	if j.d.key.kind == domainSystem && j.s.uid == 0 {
+	switch {
+	case j.d.key.kind != domainSystem:
+		c.as = j.s.as
+	case os.Geteuid() == 0:
 		c.as = j.def.as
 	}
 	return c.limited(j.def.limits)

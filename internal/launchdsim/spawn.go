@@ -1,6 +1,8 @@
 package launchdsim
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"runtime"
 	"strings"
@@ -114,7 +116,7 @@ func (c command) open() (files []*os.File, err error) {
 		if path == "" {
 			path = os.DevNull
 		}
-		f, err := os.OpenFile(path, flags|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0o644)
+		f, err := c.openAs(path, flags|syscall.O_NONBLOCK|syscall.O_NOCTTY)
 		if err != nil {
 			return files, err
 		}
@@ -124,6 +126,21 @@ func (c command) open() (files []*os.File, err error) {
 		}
 	}
 	return files, nil
+}
+
+// openAs opens a file; one that it makes belongs to whoever the job runs as.
+func (c command) openAs(path string, flags int) (*os.File, error) {
+	if c.as == nil || flags&os.O_CREATE == 0 {
+		return os.OpenFile(path, flags, 0o644)
+	}
+	f, err := os.OpenFile(path, flags|os.O_EXCL, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return os.OpenFile(path, flags, 0o644)
+	}
+	if err == nil {
+		err = f.Chown(int(c.as.Uid), int(c.as.Gid))
+	}
+	return f, err
 }
 
 // lookPath finds a program without a slash in its name where posix_spawnp would.

@@ -9,10 +9,9 @@ package probe
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"strconv"
 	"time"
@@ -54,23 +53,11 @@ const (
 // could be asked: [ErrBusy], no domain, no folder.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	start := time.Now()
-	p := &prober{o: o, report: &Report{Questions: []*Answer{}, Removed: []string{}, Left: []string{}, Problems: []string{}}}
-	folder, err := openFolder(o.StateDir, o.UID)
+	p, err := open(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	defer folder.close()
-	p.folder = folder
-	p.fence = &fence{to: o.Transport, dir: folder.path}
-	p.client = launchd.New(p.fence, nil)
-	defer p.client.Close()
-
-	if err := p.settle(ctx); err != nil {
-		return nil, err
-	}
-	bounded, cancel := context.WithTimeout(ctx, undoing)
-	p.sweep(bounded)
-	cancel()
+	defer p.close()
 	list := o.questions
 	if list == nil {
 		list = questions()
@@ -83,6 +70,30 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	p.report.Took = milliseconds(time.Since(start))
 	p.report.clean(newRedactor(p.secrets()))
 	return p.report, nil
+}
+
+// open takes the folder, finds the domain for throwaway jobs and removes what earlier probes
+// left.
+func open(ctx context.Context, o Options) (p *prober, err error) {
+	p = &prober{o: o, report: &Report{Questions: []*Answer{}, Removed: []string{}, Left: []string{}, Problems: []string{}}}
+	if p.folder, err = openFolder(o.StateDir, o.UID); err != nil {
+		return nil, err
+	}
+	p.fence = &fence{to: o.Transport, dir: p.folder.path}
+	p.client = launchd.New(p.fence, nil)
+	if err := p.settle(ctx); err != nil {
+		p.close()
+		return nil, err
+	}
+	bounded, cancel := context.WithTimeout(ctx, undoing)
+	defer cancel()
+	p.sweep(bounded)
+	return p, nil
+}
+
+func (p *prober) close() {
+	p.client.Close()
+	p.folder.close()
 }
 
 // prober is one run.
@@ -186,9 +197,8 @@ func (p *prober) settle(ctx context.Context) error {
 }
 
 func newLabel() string {
-	var b [4]byte
-	rand.Read(b[:]) // never fails
-	return labelPrefix + hex.EncodeToString(b[:])
+	// That two probes draw the same is unlikely enough; nobody is kept from guessing it.
+	return fmt.Sprintf("%s%08x", labelPrefix, rand.Uint32())
 }
 
 // undo unloads what is left, whatever became of ctx, and removes the files.

@@ -15,3 +15,6 @@ func Clock() time.Duration {
 	}
 	return time.Duration(t.Nano())
 }
+
+// SinceBoot is the time since boot, sleep included, whatever is done to the clock on the wall.
+func SinceBoot() time.Duration { return Clock() }

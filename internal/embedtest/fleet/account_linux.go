@@ -22,7 +22,14 @@ func (f *Fleet) asAccount(cmd *exec.Cmd) {
 	hermes, err := builtHermes()
 	f.must(err)
 	file := filepath.Join(f.Dir, "passwd")
-	f.must(os.WriteFile(file, fmt.Appendf(nil, "tester:x:%d:%d::%s:/bin/sh\n", os.Geteuid(), os.Getegid(), f.AccountHome), 0o644))
+	user := func(name string, uid int, home string) string {
+		return fmt.Sprintf("%s:x:%d:%d::%s:/bin/sh\n", name, uid, os.Getegid(), home)
+	}
+	users := user("tester", f.UID, f.AccountHome)
+	if f.UID != os.Geteuid() {
+		users += user("root", os.Geteuid(), filepath.Join(f.Dir, "root"))
+	}
+	f.must(os.WriteFile(file, []byte(users), 0o644))
 	cmd.Args = append([]string{hermes, "standin-account", file}, append([]string{cmd.Path}, cmd.Args[1:]...)...)
 	cmd.Path = hermes
 	cmd.SysProcAttr = namespace()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -74,4 +75,20 @@ func code(cmd *exec.Cmd) int {
 		return -int(status.Signal())
 	}
 	return cmd.ProcessState.ExitCode()
+}
+
+// Shell gives bash, as Prepare gives the command: in a folder, with path and then the built
+// command at the front of its PATH.
+func (f *Fleet) Shell(dir, path string, args ...string) *exec.Cmd {
+	f.t.Helper()
+	built, err := builtCommand()
+	f.must(err)
+	cmd := exec.Command("/bin/bash", args...)
+	if !f.options.Outside {
+		f.asAccount(cmd)
+	}
+	cmd.Dir = dir
+	cmd.Env = append(f.environment(), "HERMES_GW_LAUNCHD="+f.Address(),
+		"PATH="+path+string(os.PathListSeparator)+filepath.Dir(built)+string(os.PathListSeparator)+os.Getenv("PATH"))
+	return cmd
 }

@@ -18,9 +18,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,6 +50,10 @@ type Options struct {
 	// Root is the path of the root below the folder of the fleet; "" is account/.hermes, or
 	// root with Outside.
 	Root string
+
+	// User, if not 0, is whose account and launchd it is, which only root can have for somebody
+	// else: the test is skipped if it is not root. It implies Process, and is not Outside.
+	User int
 
 	// Process has launchd run in a process of its own, which goes on when the test binary's
 	// threads are busy, and can be traced.
@@ -117,12 +124,18 @@ func New(t testing.TB, o Options) *Fleet {
 		o.Profiles = []Profile{{Name: Default}}
 	}
 	f := &Fleet{t: t, options: o, UID: os.Geteuid(), profiles: map[string]Profile{}}
+	if o.User != 0 {
+		if f.UID != 0 {
+			t.Skip("only root can set up a launchd for another user")
+		}
+		f.UID, f.options.Process = o.User, true
+	}
 	f.must(f.layOut())
 	f.must(f.open())
 	for _, p := range o.Profiles {
 		f.add(p)
 	}
-	f.loaded = f.world.Mark()
+	f.loaded = f.Mark()
 	for _, p := range o.Profiles {
 		if !p.Absent && !p.Unloaded && !p.NoWait && !p.Standin.NeverRuns {
 			f.Running(p.Name, 0)
@@ -155,7 +168,25 @@ func (f *Fleet) layOut() error {
 			return err
 		}
 	}
-	return nil
+	return f.handOver()
+}
+
+// handOver gives the fleet to its user, who may pass through the folders around it.
+func (f *Fleet) handOver() error {
+	if f.UID == os.Geteuid() {
+		return nil
+	}
+	for _, dir := range []string{f.Dir, filepath.Dir(f.Dir), f.bin()} {
+		if err := os.Chmod(dir, 0o711); err != nil {
+			return err
+		}
+	}
+	return filepath.WalkDir(f.Dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && path != f.Dir && !strings.HasPrefix(path, f.bin()) && !strings.HasPrefix(path, filepath.Join(f.Dir, "launchd")) {
+			err = os.Lchown(path, f.UID, f.UID)
+		}
+		return gone(err) // a gateway's own
+	})
 }
 
 func (f *Fleet) agents() string { return filepath.Join(f.AccountHome, "Library", "LaunchAgents") }
@@ -231,15 +262,18 @@ func (f *Fleet) add(p Profile) {
 		return
 	}
 	f.must(f.writePlist(g, p))
+	f.must(f.handOver())
 	if !p.Unloaded {
 		f.Load(p.Name)
 	}
 }
 
+var profileName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+
 // label is Hermes' own rule (hermes.md 1.1), for the homes that a fleet has.
 func (f *Fleet) label(name, home string) string {
 	const bare = "ai.hermes.gateway"
-	if name != Default {
+	if name != Default && profileName.MatchString(name) {
 		return bare + "-" + name
 	}
 	if home == filepath.Join(f.AccountHome, ".hermes") {
@@ -281,6 +315,7 @@ func (f *Fleet) Behave(profile string, s Standin) {
 	f.t.Helper()
 	s.Leash = f.leash.path
 	f.must(standin.WriteBehaviour(f.Gateway(profile).Home, s))
+	f.must(f.handOver())
 }
 
 // State is what the profile's gateway_state.json says.
@@ -329,14 +364,6 @@ func (f *Fleet) Reached(profile, state string, old int) *Process {
 		f.t.Fatalf("no gateway of %s came to be %s (not pid %d): %v\n%s", profile, state, old, err, f.leash.list())
 	}
 	return found
-}
-
-// Up waits until a gateway of the profile's job runs that has not ended, and returns it.
-func (f *Fleet) Up(profile string) *Process {
-	f.t.Helper()
-	return f.runs(profile, func(list []*Process) []*Process {
-		return slices.DeleteFunc(list, func(p *Process) bool { return !p.Alive() })
-	})
 }
 
 // Successor waits until a gateway of a profile's job runs that began after old, one of its

@@ -423,7 +423,7 @@ func TestEnd(t *testing.T) {
 func TestQuiet(t *testing.T) {
 	t.Parallel()
 	f := New(t, Options{Outside: true, Profiles: []Profile{{Name: "work", Plist: Oldest, Standin: Standin{Teardown: 200 * time.Millisecond}}}})
-	old, mark := f.Up("work"), f.Mark()
+	old, mark := f.Up("work", 0), f.Mark()
 	cmd := f.Prepare("restart", f.Gateway("work").Label)
 	f.must(cmd.Start())
 	asked := f.Wait(mark, func(e launchdtest.Event) bool { return e.Kind == launchdtest.Request && e.Routine == 702 })
@@ -439,7 +439,7 @@ func TestQuiet(t *testing.T) {
 	list := []*Process{old}
 	for range 3 {
 		next := f.Successor("work", list[len(list)-1])
-		if slices.Contains(list, next) || f.Up("work") != next {
+		if slices.Contains(list, next) || f.Up("work", 0) != next {
 			t.Errorf("%d follows %v", next.PID, list)
 		}
 		list = append(list, next)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -83,6 +84,9 @@ func (h *leash) meet(c net.Conn) (*Process, *bufio.Reader) {
 		return nil, nil
 	}
 	c.SetReadDeadline(time.Time{})
+	if home, err := filepath.EvalSymlinks(e.Home); err == nil { // HERMES_HOME may be a link
+		e.Home = home
+	}
 	p := &Process{
 		PID: e.PID, Parent: e.Parent, Role: e.Role, Home: e.Home, Argv: e.Argv, Tag: e.Tag,
 		conn: c, gone: make(chan struct{}), events: []standin.Event{e},

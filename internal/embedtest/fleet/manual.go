@@ -33,6 +33,10 @@ type Shape struct {
 	Session bool
 	// Sit has it do nothing but be there, whatever its program and arguments.
 	Sit bool
+	// PID is the pid that it is to have, which no process has; 0 is any. It is a shell's child
+	// then ([OfShell]). That takes a pid namespace of the test's own, on Linux, and another
+	// process can be faster.
+	PID int
 	// Env is added to what it gets: PATH, HOME, HERMES_HOME.
 	Env []string
 }
@@ -90,13 +94,20 @@ func (f *Fleet) Start(profile string, s Shape) *Process {
 		argv[0] = s.Argv0
 	}
 	cmd := &exec.Cmd{Path: path, Args: argv, Dir: g.Home, SysProcAttr: &syscall.SysProcAttr{Setsid: s.Session}}
+	if s.PID != 0 {
+		s.Parent = OfShell
+	}
 	switch s.Parent {
 	case OfInit:
 		cmd = exec.Command(f.Program("hermes"), append([]string{"standin-start", path}, argv...)...)
 		cmd.Dir = g.Home
 	case OfShell:
 		NeedsShell(f.t)
-		cmd = exec.Command("/bin/sh", "-c", quoted(append([]string{path}, args...))+"; exit $?")
+		line := quoted(append([]string{path}, args...)) + "; exit $?"
+		if s.PID != 0 {
+			line = fmt.Sprintf("echo %d > /proc/sys/kernel/ns_last_pid; %s", s.PID-1, line)
+		}
+		cmd = exec.Command("/bin/sh", "-c", line)
 		cmd.Dir = g.Home
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: s.Session}
 	}

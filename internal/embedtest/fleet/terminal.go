@@ -18,6 +18,7 @@ type Terminal struct {
 
 	mu     sync.Mutex
 	output []byte
+	more   chan struct{} // closed and replaced when output came
 	closed sync.Once
 }
 
@@ -34,7 +35,7 @@ func (f *Fleet) Terminal(cmd *exec.Cmd) *Terminal {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Setsid, cmd.SysProcAttr.Setctty, cmd.SysProcAttr.Ctty = true, true, 0
-	t := &Terminal{Cmd: cmd, f: f, master: master, read: make(chan struct{})}
+	t := &Terminal{Cmd: cmd, f: f, master: master, read: make(chan struct{}), more: make(chan struct{})}
 	f.must(cmd.Start())
 	go func() {
 		defer close(t.read)
@@ -43,6 +44,8 @@ func (f *Fleet) Terminal(cmd *exec.Cmd) *Terminal {
 			n, err := master.Read(buffer)
 			t.mu.Lock()
 			t.output = append(t.output, buffer[:n]...)
+			close(t.more)
+			t.more = make(chan struct{})
 			t.mu.Unlock()
 			if err != nil { // EIO when the command has ended
 				return
@@ -64,6 +67,28 @@ func (t *Terminal) Type(text string) {
 	t.f.t.Helper()
 	_, err := io.WriteString(t.master, text)
 	t.f.must(err)
+}
+
+// Shows waits until what was written since a place in the output, 0 at first, fits, and returns it
+// with the place behind it.
+func (t *Terminal) Shows(from int, fits func(string) bool) (output string, next int) {
+	t.f.t.Helper()
+	ctx, cancel := t.f.soon()
+	defer cancel()
+	for {
+		t.mu.Lock()
+		output, next = string(t.output[from:]), len(t.output)
+		more := t.more
+		t.mu.Unlock()
+		if fits(output) {
+			return output, next
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			t.f.t.Fatalf("%q did not write what was waited for: %q", t.Cmd.Args, output)
+		}
+	}
 }
 
 // End waits for the end of the command and returns what it wrote and how it ended.

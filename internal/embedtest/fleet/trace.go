@@ -1,11 +1,13 @@
 package fleet
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/hermes-gw/hermes-gw/launchd"
 	"github.com/hermes-gw/hermes-gw/launchd/launchdtest"
@@ -22,6 +24,13 @@ const (
 // Mark is a place in launchd's trace: everything that has happened so far is before it.
 func (f *Fleet) Mark() launchdtest.Mark {
 	f.t.Helper()
+	// A process can run before its launchd has noted that it made it; a question about the job
+	// waits for that. A test may have launchd hang.
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	for _, g := range f.gateways {
+		f.Client.Job(ctx, g.Target) // an error, which is an answer
+	}
 	f.sync()
 	return f.world.Mark()
 }
@@ -147,15 +156,32 @@ func (f *Fleet) AllRunning() {
 		if p := f.profiles[g.Profile]; p.Absent || p.Unloaded {
 			continue
 		}
-		ctx, cancel := f.soon()
-		err := f.leash.wait(ctx, func() bool {
-			return f.leash.last(func(p *Process) bool { return p.isGatewayOf(g) && p.Alive() && p.entered("running") }) != nil
-		})
-		cancel()
-		if err != nil {
+		if _, err := f.up(g, 0); err != nil {
 			f.t.Errorf("no gateway of %s runs: %v\n%s", g.Target, err, f.leash.list())
 		}
 	}
+}
+
+// Up waits until a gateway of the profile's job runs that has not ended and whose pid is not old
+// (0: any), and returns it.
+func (f *Fleet) Up(profile string, old int) *Process {
+	f.t.Helper()
+	g := f.Gateway(profile)
+	p, err := f.up(g, old)
+	if err != nil {
+		f.t.Fatalf("no gateway of %s runs (not pid %d): %v\n%s", g.Target, old, err, f.leash.list())
+	}
+	return p
+}
+
+func (f *Fleet) up(g Gateway, old int) (found *Process, err error) {
+	ctx, cancel := f.soon()
+	defer cancel()
+	err = f.leash.wait(ctx, func() bool {
+		found = f.leash.last(func(p *Process) bool { return p.isGatewayOf(g) && p.PID != old && p.Alive() && p.entered("running") })
+		return found != nil
+	})
+	return found, err
 }
 
 // Spawns counts the processes that a profile's job got since m.

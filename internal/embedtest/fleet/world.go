@@ -21,6 +21,7 @@ import (
 	"github.com/hermes-gw/hermes-gw/launchd"
 	"github.com/hermes-gw/hermes-gw/launchd/launchdtest"
 	"github.com/hermes-gw/hermes-gw/xpc"
+	"golang.org/x/sys/unix"
 )
 
 // world is an embedded launchd, in this process or in one of its own.
@@ -56,7 +57,8 @@ type process struct {
 	cmd    *exec.Cmd
 	stderr strings.Builder // to be read after its end
 	ended  chan struct{}
-	err    error // how it ended; set before ended is closed
+	err    error     // how it ended; set before ended is closed
+	zero   time.Time // when the trace's clock was 0
 
 	mu      sync.Mutex
 	events  []launchdtest.Event
@@ -74,14 +76,18 @@ func (f *Fleet) startProcess() (world, error) {
 		return nil, err
 	}
 	dir := filepath.Join(f.Dir, "launchd")
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	if err := os.Mkdir(dir, 0o711); err != nil { // another user's worker comes here, too
 		return nil, err
 	}
 	trace := filepath.Join(dir, "trace")
 	if err := syscall.Mkfifo(trace, 0o600); err != nil {
 		return nil, err
 	}
-	p := &process{socket: filepath.Join(dir, "socket"), ended: make(chan struct{}), changed: make(chan struct{})}
+	zero, err := clockZero()
+	if err != nil {
+		return nil, err
+	}
+	p := &process{zero: zero, socket: filepath.Join(dir, "socket"), ended: make(chan struct{}), changed: make(chan struct{})}
 	args := []string{"--socket", p.socket, "--trace", trace}
 	if len(f.options.Deny) > 0 {
 		var numbers []string
@@ -95,6 +101,9 @@ func (f *Fleet) startProcess() (world, error) {
 	}
 	if f.options.NoGUI {
 		args = append(args, "--no-gui")
+	}
+	if f.UID != os.Geteuid() {
+		args = append(args, "--uid", strconv.Itoa(f.UID))
 	}
 	p.cmd = exec.Command(path, args...)
 	p.cmd.Env = f.environment()
@@ -128,6 +137,15 @@ func (f *Fleet) startProcess() (world, error) {
 }
 
 func (p *process) Address() string { return "unix:" + p.socket }
+
+// clockZero is when CLOCK_MONOTONIC was 0, which is what the trace tells times by.
+func clockZero() (time.Time, error) {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
+		return time.Time{}, err
+	}
+	return time.Now().Add(-time.Duration(t.Nano())), nil
+}
 
 // Close asks launchd to stop its jobs and itself, and kills it when that takes too long.
 func (p *process) Close() error {
@@ -174,7 +192,7 @@ func (p *process) follow(path string) {
 
 func (p *process) note(e launchdsim.Event) {
 	event := launchdtest.Event{
-		Time: time.Now(), Kind: launchdtest.Kind(e.Kind), Domain: e.Domain, Label: e.Label, PID: e.PID,
+		Time: p.zero.Add(time.Duration(e.Time)), Kind: launchdtest.Kind(e.Kind), Domain: e.Domain, Label: e.Label, PID: e.PID,
 		Conn: e.Conn, ID: e.ID, Routine: e.Routine, From: e.From, To: e.To, Signal: syscall.Signal(e.Signal),
 	}
 	if e.Error != nil {

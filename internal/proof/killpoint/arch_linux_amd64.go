@@ -18,3 +18,21 @@ var archNames = map[uint64]string{
 	unix.SYS_EVENTFD: "eventfd", unix.SYS_EPOLL_CREATE: "epoll_create", unix.SYS_GETDENTS: "getdents", unix.SYS_GETPGRP: "getpgrp",
 	unix.SYS_ALARM: "alarm", unix.SYS_UTIME: "utime", unix.SYS_UTIMES: "utimes",
 }
+
+// archFileCalls are forms of fileCalls that newer architectures do not have.
+var archFileCalls = map[uint64]fileCall{
+	unix.SYS_CREAT:   {names: [][2]int{{-1, 0}}, changes: true},
+	unix.SYS_OPEN:    {names: [][2]int{{-1, 0}}, changes: true}, // nobody calls it any more
+	unix.SYS_UNLINK:  {names: [][2]int{{-1, 0}}, changes: true},
+	unix.SYS_RMDIR:   {names: [][2]int{{-1, 0}}, changes: true},
+	unix.SYS_MKDIR:   {names: [][2]int{{-1, 0}}, changes: true},
+	unix.SYS_MKNOD:   {names: [][2]int{{-1, 0}}, changes: true},
+	unix.SYS_CHMOD:   {names: [][2]int{{-1, 0}}, changes: true},
+	unix.SYS_CHOWN:   {names: [][2]int{{-1, 0}}, changes: true},
+	unix.SYS_LCHOWN:  {names: [][2]int{{-1, 0}}, changes: true},
+	unix.SYS_UTIME:   {names: [][2]int{{-1, 0}}, changes: true},
+	unix.SYS_UTIMES:  {names: [][2]int{{-1, 0}}, changes: true},
+	unix.SYS_RENAME:  {names: [][2]int{{-1, 0}, {-1, 1}}, changes: true},
+	unix.SYS_LINK:    {names: [][2]int{{-1, 0}, {-1, 1}}, changes: true},
+	unix.SYS_SYMLINK: {names: [][2]int{{-1, 1}}, changes: true},
+}

@@ -15,7 +15,12 @@ type Call struct {
 	Name   string // "write"
 	// Routine is that of the request frame (design section 4.2) that the call is to write
 	// to a stream; 0 if it writes none.
-	Routine  uint64
+	Routine uint64
+	// Files are those that the call is about, of a call that can change or lock one: absolute
+	// paths, before symbolic links are followed. Changes says that it can change them; an open
+	// file is changed by whoever opened it for that.
+	Files    []string
+	Changes  bool
 	Returned bool  // it has come back
 	Return   int64 // what it returned: minus the error's number if it failed
 }

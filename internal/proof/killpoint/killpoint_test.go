@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -64,6 +65,8 @@ func play(what string, args []string) error {
 			return err
 		}
 		return markers(args[0], 2)
+	case "files":
+		return files(args[0])
 	case "lasting child":
 		if err := markers(args[0]+".child", 3); err != nil {
 			return err
@@ -564,4 +567,64 @@ func frames() error {
 	_, e5 := unix.Write(pair[0], frame(709)[:12])
 	_, e6 := unix.Write(pair[0], make([]byte, 100))
 	return errors.Join(e1, e2, e3, e4, e5, e6)
+}
+
+// files does something to files.
+func files(dir string) error {
+	at := func(name string) string { return filepath.Join(dir, name) }
+	f, err := os.Create(at("made"))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r, err := os.Open(at("made"))
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	d, err := unix.Open(dir, unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	if err := os.Chdir(dir); err != nil {
+		return err
+	}
+	return errors.Join(
+		unix.Flock(int(r.Fd()), unix.LOCK_SH|unix.LOCK_NB), f.Truncate(3), r.Chmod(0o600),
+		unix.Renameat(d, "made", unix.AT_FDCWD, "renamed"), os.Link(at("renamed"), at("linked")), os.Symlink("linked", at("link")),
+		os.Lchown(at("link"), -1, -1), os.Chtimes(at("linked"), time.Now(), time.Now()), os.Mkdir("sub", 0o700), os.Remove("sub"), os.Remove(at("linked")),
+	)
+}
+
+// What a call is about is known, relative to whatever, and whether it changes that.
+func TestFiles(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	trace, err := Count(bounded(t), program("files", dir))
+	ok(t, err)
+	if trace.Status.ExitStatus() != 0 {
+		t.Fatalf("%v, %v", trace.Status, err)
+	}
+	var got []string
+	for _, c := range trace.Calls {
+		line := ""
+		for _, f := range c.Files {
+			if name, below := strings.CutPrefix(f, dir+"/"); below {
+				line += " " + name
+			}
+		}
+		if line != "" {
+			got = append(got, fmt.Sprintf("%s%s %t", strings.TrimSuffix(strings.TrimSuffix(c.Name, "2"), "at"), line, c.Changes))
+		}
+	}
+	want := []string{
+		"open made true", "open made false", "flock made false", "ftruncate made true", "fchmod made true",
+		"rename made renamed true", "link renamed linked true", "symlink link true", "fchown link true", "utimens linked true",
+		"mkdir sub true", "unlink sub true", "unlink sub true", "unlink linked true",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q,\nwant %q", got, want)
+	}
 }

@@ -300,6 +300,7 @@ func numbered(tid int, info syscallInfo) (call Call, counts bool) {
 		return call, false
 	}
 	call.Name, call.Routine = nameOf(number), requestOf(tid, number, args)
+	call.Files, call.Changes = filesOf(tid, number, args)
 	return call, true
 }
 

@@ -105,10 +105,7 @@ func (g *gateway) answer(c net.Conn) {
 }
 
 func (g *gateway) identify() any {
-	r := g.record
-	if g.Behaviour.Control == standin.Lying {
-		r.PID, r.Start, r.Home = 1, r.Start-1000, filepath.Dir(g.home)
-	}
+	r := g.said()
 	answer := map[string]any{
 		"protocol": protocol, "kind": r.Kind, "pid": r.PID, "start_time": r.Start, "hermes_home": r.Home,
 		"profile": profileOf(r.Home), "supervisor": supervisor(),
@@ -120,15 +117,26 @@ func (g *gateway) identify() any {
 	return answer
 }
 
+// said is what it says that it is.
+func (g *gateway) said() standin.Record {
+	r := g.record
+	if g.Behaviour.Control == standin.Lying {
+		r.PID, r.Start, r.Home = 1, r.Start-1000, filepath.Dir(g.home)
+	}
+	return r
+}
+
 func (g *gateway) status() any {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	s := g.state
+	s.Record = g.said()
 	return struct {
 		state
 		Protocol   int     `json:"protocol"`
 		AnsweredAt float64 `json:"answered_at"`
 		Answering  int     `json:"answering_pid"`
-	}{g.state, protocol, epoch(time.Now()), os.Getpid()}
+	}{s, protocol, epoch(time.Now()), s.PID}
 }
 
 // profileOf words a home as Hermes does.

@@ -37,6 +37,7 @@ func run(args []string, stdout io.Writer) error {
 		scale  = flags.Float64("time-scale", 1, "multiply every timer by `F`")
 		noGUI  = flags.Bool("no-gui", false, "leave the gui domain out, as for a user without a graphical session")
 		pin    = flags.Bool("pin-code", false, "kill a job's process at every spawn once its program is another one than when the job was loaded, as a launch constraint does")
+		uid    = flags.Int("uid", 0, "as root, serve the domains of user `N`, whose jobs run as that user; else of this program's own")
 		load   []string
 	)
 	flags.Func("load", "load this property list into gui/UID (may be repeated)", func(path string) error {
@@ -47,12 +48,15 @@ func run(args []string, stdout io.Writer) error {
 		return err
 	}
 	if *socket == "" || flags.NArg() > 0 {
-		return fmt.Errorf("usage: launchdsim --socket PATH [--load PLIST]... [--log FILE] [--trace FILE] [--deny ROUTINE,...] [--time-scale F] [--no-gui] [--pin-code]")
+		return fmt.Errorf("usage: launchdsim --socket PATH [--load PLIST]... [--log FILE] [--trace FILE] [--deny ROUTINE,...] [--time-scale F] [--no-gui] [--pin-code] [--uid N]")
 	}
 	if !(*scale > 0 && *scale <= 1000) {
 		return fmt.Errorf("--time-scale %v: give a number above 0 and at most 1000", *scale)
 	}
-	options := launchdsim.Options{NoGUI: *noGUI, TimeScale: *scale, PinCode: *pin}
+	if *uid < 0 || *uid != 0 && *uid != os.Geteuid() && os.Geteuid() != 0 {
+		return fmt.Errorf("--uid %d: only root can serve another user's domains", *uid)
+	}
+	options := launchdsim.Options{UID: *uid, NoGUI: *noGUI, TimeScale: *scale, PinCode: *pin}
 	for _, word := range strings.FieldsFunc(*deny, func(r rune) bool { return r == ',' }) {
 		n, err := strconv.ParseUint(word, 10, 64)
 		if err != nil {
@@ -82,6 +86,11 @@ func run(args []string, stdout io.Writer) error {
 	listener, err := listen(*socket)
 	if err != nil {
 		return err
+	}
+	if *uid != 0 {
+		if err := os.Chown(*socket, *uid, -1); err != nil {
+			return err
+		}
 	}
 	server := launchdsim.New(options)
 	var failure error

@@ -1,0 +1,9 @@
+//go:build !linux
+
+package hermesgw_test
+
+import "errors"
+
+func hideArguments() error { return errors.ErrUnsupported }
+
+func (a actor) beInit() error { return errors.ErrUnsupported }

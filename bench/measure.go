@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// metric is something that is measured of one run of a method.
+type metric string
+
+// The metrics. Those in time are in nanoseconds.
+const (
+	total     metric = "total"           // from the call to its return, from the fork to the exit
+	ready     metric = "ready"           // from the call until the job's new process says that it runs
+	absent    metric = "without process" // from the exit of the old process to the spawn of the new one
+	launchds  metric = "launchd"         // what launchd takes to stop, to reap and to spawn
+	clients   metric = "client"          // total without that; to the spawn, where that comes later
+	request   metric = "kickstart"       // from the request to its answer: launchd's side of it where there is a trace
+	firstByte metric = "first byte"      // from the fork to the first byte at the server
+	clientCPU metric = "client CPU"      // of this process, or of the programs that were run
+	allocated metric = "bytes"           // allocated by this process
+	objects   metric = "allocations"     // of this process
+)
+
+// metrics in the order in which they are told.
+var metrics = []metric{total, ready, absent, launchds, clients, request, firstByte, clientCPU, allocated, objects}
+
+func (m metric) unit() string {
+	switch m {
+	case allocated:
+		return "B"
+	case objects:
+		return ""
+	}
+	return "ns"
+}
+
+// sample is what was measured of one run. A metric that it does not have was not to be had.
+type sample map[metric]float64
+
+// method is one way to have something done.
+type method struct {
+	name    string
+	what    string // one line for people
+	measure func(context.Context) (sample, error)
+}
+
+// group is what is compared: methods that have the same done.
+type group struct {
+	name      string
+	what      string
+	reference string // the method that ratios are of
+	burst     int    // runs of a method in a row, where one is very short
+	methods   []method
+}
+
+// choose keeps the methods that are named, all of them without names. A name is a group's, a
+// method's, or both as group/method.
+func choose(groups []group, names []string) ([]group, error) {
+	if len(names) == 0 {
+		return groups, nil
+	}
+	used := map[string]bool{}
+	var chosen []group
+	for _, g := range groups {
+		all := g.methods
+		g.methods = nil
+		for _, m := range all {
+			keep := false
+			for _, n := range names {
+				if n == g.name || n == m.name || n == g.name+"/"+m.name {
+					used[n], keep = true, true
+				}
+			}
+			if keep {
+				g.methods = append(g.methods, m)
+			}
+		}
+		if len(g.methods) > 0 {
+			chosen = append(chosen, g)
+		}
+	}
+	for _, n := range names {
+		if !used[n] {
+			return nil, fmt.Errorf("--method %s: there is none; there are %s", n, strings.Join(methodNames(groups), ", "))
+		}
+	}
+	return chosen, nil
+}
+
+func methodNames(groups []group) (names []string) {
+	for _, g := range groups {
+		for _, m := range g.methods {
+			names = append(names, g.name+"/"+m.name)
+		}
+	}
+	return names
+}
+
+// mostStretches is into how many stretches a run is divided.
+const mostStretches = 10
+
+// measured is what was measured of one method, by stretch of the run.
+type measured [][]sample
+
+// values are those of one metric.
+func (m measured) values(of metric) [][]float64 {
+	var all [][]float64
+	for _, stretch := range m {
+		var list []float64
+		for _, s := range stretch {
+			if v, ok := s[of]; ok {
+				list = append(list, v)
+			}
+		}
+		if len(list) > 0 {
+			all = append(all, list)
+		}
+	}
+	return all
+}
+
+// measureAll runs every method of every group pairs times (rounded up to an even number),
+// burst times in a row each. All groups take their turn in every stretch of the run, so that
+// what disturbs it for a while disturbs them all; within a group the order of the methods is
+// A B B A: whatever grows or shrinks steadily is the same for each. One round before is not
+// counted.
+func measureAll(ctx context.Context, groups []group, pairs int, progress func(done, all int)) (map[string]measured, error) {
+	rounds := (pairs + 1) / 2
+	stretches := min(mostStretches, rounds)
+	results := map[string]measured{}
+	for n := -1; n < stretches; n++ {
+		progress(max(n, 0), stretches)
+		share := 1 // of a warm-up
+		if n >= 0 {
+			share = rounds*(n+1)/stretches - rounds*n/stretches
+		}
+		for _, g := range groups {
+			got := make([][]sample, len(g.methods))
+			for range share {
+				if err := g.round(ctx, got); err != nil {
+					return nil, err
+				}
+			}
+			if n < 0 {
+				continue
+			}
+			for i, m := range g.methods {
+				name := g.name + "/" + m.name
+				results[name] = append(results[name], got[i])
+			}
+		}
+	}
+	progress(stretches, stretches)
+	return results, nil
+}
+
+// round is A B B A.
+func (g group) round(ctx context.Context, got [][]sample) error {
+	order := make([]int, len(g.methods))
+	for i := range order {
+		order[i] = i
+	}
+	for range 2 {
+		for _, i := range order {
+			for range max(g.burst, 1) {
+				s, err := g.methods[i].measure(ctx)
+				if err != nil {
+					return fmt.Errorf("%s/%s: %w", g.name, g.methods[i].name, err)
+				}
+				got[i] = append(got[i], s)
+			}
+		}
+		slices.Reverse(order)
+	}
+	return nil
+}

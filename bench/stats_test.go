@@ -1,0 +1,135 @@
+package main
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+func TestQuantile(t *testing.T) {
+	for _, c := range []struct {
+		sorted []float64
+		q      float64
+		want   float64
+	}{
+		{[]float64{7}, 0, 7}, {[]float64{7}, 0.5, 7}, {[]float64{7}, 1, 7},
+		{[]float64{1, 2}, 0.5, 1.5}, {[]float64{1, 2, 3}, 0.5, 2}, {[]float64{1, 2, 3, 10}, 0.5, 2.5},
+		{[]float64{0, 10}, 0.9, 9}, {[]float64{0, 10}, 0.99, 9.9}, {[]float64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, 0.9, 9},
+		{[]float64{3, 3, 3, 9}, 1, 9}, {[]float64{3, 4, 5, 9}, 0, 3},
+	} {
+		if got := quantile(c.sorted, c.q); math.Abs(got-c.want) > 1e-9 {
+			t.Errorf("quantile(%v, %v) = %v, want %v", c.sorted, c.q, got, c.want)
+		}
+	}
+	if got := quantile(nil, 0.5); !math.IsNaN(got) {
+		t.Error("of nothing:", got)
+	}
+	if got := median([]float64{9, 1, 5}); got != 5 {
+		t.Error("median:", got)
+	}
+}
+
+func TestOverlaps(t *testing.T) {
+	nan := math.NaN()
+	for _, c := range []struct {
+		a, b interval
+		want bool
+	}{
+		{interval{1, 2}, interval{3, 4}, false}, {interval{1, 3}, interval{2, 4}, true}, {interval{1, 2}, interval{2, 3}, true},
+		{interval{1, 9}, interval{4, 5}, true}, {interval{5, 5}, interval{5, 5}, true}, {interval{5, 5}, interval{6, 6}, false},
+		{interval{nan, nan}, interval{1, 2}, true},
+	} {
+		if c.a.overlaps(c.b) != c.want || c.b.overlaps(c.a) != c.want {
+			t.Errorf("%v, %v: want %v", c.a, c.b, c.want)
+		}
+	}
+}
+
+// draws are n stretches of k values around middle; what a stretch has in common spreads by
+// common, each value by own.
+func draws(r *rand.Rand, n, k int, middle, common, own float64) [][]float64 {
+	all := make([][]float64, n)
+	for i := range all {
+		shift := r.NormFloat64() * common
+		for range k {
+			all[i] = append(all[i], middle+shift+r.NormFloat64()*own)
+		}
+	}
+	return all
+}
+
+func TestBootstrapIsDeterministic(t *testing.T) {
+	values := draws(rand.New(rand.NewPCG(3, 4)), 10, 8, 100, 5, 5)
+	first := bootstrap(values)
+	if again := bootstrap(values); again != first {
+		t.Errorf("%v, then %v", first, again)
+	}
+	if m := median(slices.Concat(values...)); m < first.Low || m > first.High || first.High-first.Low < 0.5 {
+		t.Errorf("%v around %v", first, m)
+	}
+}
+
+func TestBootstrapEdges(t *testing.T) {
+	if got := bootstrap(nil); !math.IsNaN(got.Low) || !math.IsNaN(got.High) {
+		t.Error("of nothing:", got)
+	}
+	if got := bootstrap([][]float64{{7}}); got != (interval{7, 7}) {
+		t.Error("of one value:", got)
+	}
+	if got := bootstrap([][]float64{{7, 7}, {7, 7}, {7, 7}}); got != (interval{7, 7}) {
+		t.Error("of equal values:", got)
+	}
+	// Few stretches: values are drawn, or the interval would be one of a handful of medians.
+	if got := bootstrap([][]float64{{1, 2, 3, 4}, {5, 6, 7, 8}}); got.Low < 1 || got.High > 9 || got.Low >= got.High {
+		t.Error("of two stretches:", got)
+	}
+}
+
+// The interval holds what it is of about as often as it says, also where values come in
+// stretches that have something in common: an interval that takes each value for itself holds
+// it far less often.
+func TestBootstrapCoverage(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	const trials = 60
+	held, naive := 0, 0
+	for range trials {
+		values := draws(r, 10, 6, 100, 3, 3)
+		if i := bootstrap(values); i.Low <= 100 && 100 <= i.High {
+			held++
+		}
+		var single [][]float64
+		for _, v := range slices.Concat(values...) {
+			single = append(single, []float64{v})
+		}
+		if i := bootstrap(single); i.Low <= 100 && 100 <= i.High {
+			naive++
+		}
+	}
+	t.Logf("%d of %d by stretches, %d by values", held, trials, naive)
+	if held < trials*85/100 || naive > trials*80/100 {
+		t.Errorf("%d of %d by stretches, %d by values", held, trials, naive)
+	}
+}
+
+func TestRatio(t *testing.T) {
+	reference := [][]float64{{1, 2}, {4, 8}}
+	if r := ratioOf([][]float64{{3, 6}, {12, 24}}, reference); r == nil || r.Median != 3 || r.Interval != (interval{3, 3}) {
+		t.Errorf("by pair each is three times the other: %+v", r)
+	}
+	if r := ratioOf([][]float64{{1, 4}, {2}}, [][]float64{{0, 2}, {0}}); r == nil || r.Median != 2 {
+		t.Errorf("pairs without a reference do not count: %+v", r)
+	}
+	for _, none := range [][][]float64{nil, {{0}}} {
+		if r := ratioOf([][]float64{{1}}, none); r != nil {
+			t.Errorf("of %v: %+v", none, r)
+		}
+	}
+}
+
+func TestSummarize(t *testing.T) {
+	s := summarize([][]float64{{5, 1}, {3, 2, 4}})
+	if s.N != 5 || s.Median != 3 || s.Max != 5 || math.Abs(s.P90-4.6) > 1e-9 || math.Abs(s.P99-4.96) > 1e-9 {
+		t.Errorf("%+v", s)
+	}
+}
