@@ -1,6 +1,7 @@
 package hermesgw_test
 
 import (
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,9 +43,9 @@ func TestTrap61Hangs(t *testing.T) {
 			f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{
 				{Name: "work", Plist: fleet.Middle}, {Name: "stuck", Plist: fleet.Oldest}, {Name: "user", Plist: fleet.Oldest, User: true},
 			}})
-			old := map[string]int{}
+			old := map[string]*fleet.Process{}
 			for _, g := range f.Gateways() {
-				old[g.Profile] = f.GatewayPID(g.Profile)
+				old[g.Profile] = f.Up(g.Profile, 0)
 			}
 			stray := strayOf(f, "work", fleet.Plain)
 			f.Launchd.SetFaults(c.faults(f)...)
@@ -60,14 +61,14 @@ func TestTrap61Hangs(t *testing.T) {
 				if r := a.of(t, f, profile); r.State != launchd.OutcomeRestarted {
 					t.Errorf("%+v", r)
 				}
-				f.Up(profile, old[profile])
+				f.Up(profile, old[profile].PID)
 			}
 			for profile, state := range c.bad {
 				if r := a.of(t, f, profile); r.State != state || r.Error == nil || r.Error.Code != "timeout" && r.Error.Code != "unknown-outcome" {
 					t.Errorf("%+v %+v", r, r.Error)
 				}
-				if now := f.GatewayPID(profile); now != old[profile] {
-					t.Errorf("%s: %d, was %d", profile, now, old[profile])
+				if alive(t, old[profile]); got(old[profile], syscall.SIGTERM) {
+					t.Errorf("%s: %+v\n%s", profile, old[profile].Events(), f.TraceText(0))
 				}
 			}
 			if c.lists {
