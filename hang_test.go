@@ -21,26 +21,27 @@ func TestTrap61Hangs(t *testing.T) {
 		good   []string
 		bad    map[string]launchd.Outcome
 		lists  bool // all jobs can be listed, so there is a sweep
+		silent bool // only property lists tell of a domain's jobs
 	}{
 		{"the request about one job", func(f *fleet.Fleet) []launchdtest.Fault {
 			return []launchdtest.Fault{{Kind: launchdtest.Never, Routine: 702, Label: f.Gateway("stuck").Label}}
-		}, []string{"work", "user"}, map[string]launchd.Outcome{"stuck": launchd.OutcomeUnknown}, true},
+		}, []string{"work", "user"}, map[string]launchd.Outcome{"stuck": launchd.OutcomeUnknown}, true, false},
 		{"every question about one job", func(f *fleet.Fleet) []launchdtest.Fault {
 			return []launchdtest.Fault{{Kind: launchdtest.Never, Label: f.Gateway("stuck").Label}}
-		}, []string{"work", "user"}, map[string]launchd.Outcome{"stuck": launchd.OutcomeFailed}, true},
+		}, []string{"work", "user"}, map[string]launchd.Outcome{"stuck": launchd.OutcomeFailed}, true, false},
 		{"a domain", func(f *fleet.Fleet) []launchdtest.Fault {
 			return []launchdtest.Fault{{Kind: launchdtest.Never, Domain: launchd.GUI(f.UID)}}
-		}, []string{"user"}, map[string]launchd.Outcome{"work": launchd.OutcomeFailed, "stuck": launchd.OutcomeFailed}, false},
+		}, []string{"user"}, map[string]launchd.Outcome{"work": launchd.OutcomeFailed, "stuck": launchd.OutcomeFailed}, false, true},
 		{"the other domain", func(f *fleet.Fleet) []launchdtest.Fault {
 			return []launchdtest.Fault{{Kind: launchdtest.Never, Domain: launchd.User(f.UID)}}
-		}, []string{"work", "stuck"}, map[string]launchd.Outcome{"user": launchd.OutcomeFailed}, false},
+		}, []string{"work", "stuck"}, map[string]launchd.Outcome{"user": launchd.OutcomeFailed}, false, true},
 		{"the list of a domain", func(f *fleet.Fleet) []launchdtest.Fault {
 			return []launchdtest.Fault{{Kind: launchdtest.Never, Domain: launchd.GUI(f.UID), Routine: 828}}
-		}, []string{"work", "stuck", "user"}, nil, false},
+		}, []string{"work", "stuck", "user"}, nil, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{
+			f := fleet.New(t, fleet.Options{Outside: outside && !c.silent, Profiles: []fleet.Profile{
 				{Name: "work", Plist: fleet.Middle}, {Name: "stuck", Plist: fleet.Oldest}, {Name: "user", Plist: fleet.Oldest, User: true},
 			}})
 			old := map[string]*fleet.Process{}
