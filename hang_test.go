@@ -1,6 +1,7 @@
 package hermesgw_test
 
 import (
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,31 +21,32 @@ func TestTrap61Hangs(t *testing.T) {
 		good   []string
 		bad    map[string]launchd.Outcome
 		lists  bool // all jobs can be listed, so there is a sweep
+		silent bool // only property lists tell of a domain's jobs
 	}{
 		{"the request about one job", func(f *fleet.Fleet) []launchdtest.Fault {
 			return []launchdtest.Fault{{Kind: launchdtest.Never, Routine: 702, Label: f.Gateway("stuck").Label}}
-		}, []string{"work", "user"}, map[string]launchd.Outcome{"stuck": launchd.OutcomeUnknown}, true},
+		}, []string{"work", "user"}, map[string]launchd.Outcome{"stuck": launchd.OutcomeUnknown}, true, false},
 		{"every question about one job", func(f *fleet.Fleet) []launchdtest.Fault {
 			return []launchdtest.Fault{{Kind: launchdtest.Never, Label: f.Gateway("stuck").Label}}
-		}, []string{"work", "user"}, map[string]launchd.Outcome{"stuck": launchd.OutcomeFailed}, true},
+		}, []string{"work", "user"}, map[string]launchd.Outcome{"stuck": launchd.OutcomeFailed}, true, false},
 		{"a domain", func(f *fleet.Fleet) []launchdtest.Fault {
 			return []launchdtest.Fault{{Kind: launchdtest.Never, Domain: launchd.GUI(f.UID)}}
-		}, []string{"user"}, map[string]launchd.Outcome{"work": launchd.OutcomeFailed, "stuck": launchd.OutcomeFailed}, false},
+		}, []string{"user"}, map[string]launchd.Outcome{"work": launchd.OutcomeFailed, "stuck": launchd.OutcomeFailed}, false, true},
 		{"the other domain", func(f *fleet.Fleet) []launchdtest.Fault {
 			return []launchdtest.Fault{{Kind: launchdtest.Never, Domain: launchd.User(f.UID)}}
-		}, []string{"work", "stuck"}, map[string]launchd.Outcome{"user": launchd.OutcomeFailed}, false},
+		}, []string{"work", "stuck"}, map[string]launchd.Outcome{"user": launchd.OutcomeFailed}, false, true},
 		{"the list of a domain", func(f *fleet.Fleet) []launchdtest.Fault {
 			return []launchdtest.Fault{{Kind: launchdtest.Never, Domain: launchd.GUI(f.UID), Routine: 828}}
-		}, []string{"work", "stuck", "user"}, nil, false},
+		}, []string{"work", "stuck", "user"}, nil, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{
+			f := fleet.New(t, fleet.Options{Outside: outside && !c.silent, Profiles: []fleet.Profile{
 				{Name: "work", Plist: fleet.Middle}, {Name: "stuck", Plist: fleet.Oldest}, {Name: "user", Plist: fleet.Oldest, User: true},
 			}})
-			old := map[string]int{}
+			old := map[string]*fleet.Process{}
 			for _, g := range f.Gateways() {
-				old[g.Profile] = f.GatewayPID(g.Profile)
+				old[g.Profile] = f.Up(g.Profile, 0)
 			}
 			stray := strayOf(f, "work", fleet.Plain)
 			f.Launchd.SetFaults(c.faults(f)...)
@@ -60,14 +62,14 @@ func TestTrap61Hangs(t *testing.T) {
 				if r := a.of(t, f, profile); r.State != launchd.OutcomeRestarted {
 					t.Errorf("%+v", r)
 				}
-				f.Up(profile, old[profile])
+				f.Up(profile, old[profile].PID)
 			}
 			for profile, state := range c.bad {
 				if r := a.of(t, f, profile); r.State != state || r.Error == nil || r.Error.Code != "timeout" && r.Error.Code != "unknown-outcome" {
 					t.Errorf("%+v %+v", r, r.Error)
 				}
-				if now := f.GatewayPID(profile); now != old[profile] {
-					t.Errorf("%s: %d, was %d", profile, now, old[profile])
+				if alive(t, old[profile]); got(old[profile], syscall.SIGTERM) {
+					t.Errorf("%s: %+v\n%s", profile, old[profile].Events(), f.TraceText(0))
 				}
 			}
 			if c.lists {

@@ -151,7 +151,7 @@ func zombieOf(t *testing.T, f *fleet.Fleet, argv ...string) (pid int) {
 // lock decides whether somebody is there: nobody holds it.
 func TestTraps28And32Phantom(t *testing.T) {
 	t.Parallel()
-	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{
+	f := fleet.New(t, fleet.Options{Outside: outside, Profiles: []fleet.Profile{
 		{Name: fleet.Default, Plist: fleet.Middle}, {Name: "gone", Absent: true}, {Name: "idle", Plist: fleet.Oldest, Unloaded: true},
 	}})
 	stranger := f.Manual("gone", fleet.Shape{Program: "sleep", Args: []string{"1000"}, Sit: true, Session: true})
@@ -276,7 +276,7 @@ func TestTrap30ForeignPIDFile(t *testing.T) {
 // changed, nobody is signalled for it, and nothing waits for a pipe.
 func TestTrap31DamagedFiles(t *testing.T) {
 	t.Parallel()
-	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{
+	f := fleet.New(t, fleet.Options{Outside: outside, Profiles: []fleet.Profile{
 		{Name: "work", Plist: fleet.Newest, Standin: bare}, {Name: "bare", Absent: true},
 	}})
 	home := f.Gateway("work").Home
@@ -350,7 +350,7 @@ func TestTrap31DamagedFiles(t *testing.T) {
 // grace of the sweep.
 func TestTrap33Stopped(t *testing.T) {
 	t.Parallel()
-	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest, Keys: map[string]any{"ExitTimeOut": 1}}}})
+	f := fleet.New(t, fleet.Options{Outside: outside, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest, Keys: map[string]any{"ExitTimeOut": 1}}}})
 	manual := strayOf(f, "work", fleet.Orphan)
 	old := f.Running("work", 0)
 	for _, p := range []*fleet.Process{manual, old} {

@@ -127,7 +127,7 @@ func TestTrap19UnknownJobs(t *testing.T) {
 // restarted nor swept, though its shell is about to run a gateway.
 func TestTrap20TransientJob(t *testing.T) {
 	t.Parallel()
-	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest}}})
+	f := fleet.New(t, fleet.Options{Outside: outside, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest}}})
 	f.Behave("work", bare)
 	label := fmt.Sprintf("%s.reload.%d.%d", f.Gateway("work").Label, 4711, time.Now().Unix())
 	helper := f.Submit(launchd.GUI(f.UID), label, f.Gateway("work").Home, nil, f.Program("hermes"), "-p", "work", "gateway", "run")
@@ -156,8 +156,9 @@ func TestTrap20TransientJob(t *testing.T) {
 // swept. The jobs themselves are restarted where they are known by name.
 func TestTrap21NoList(t *testing.T) {
 	t.Parallel()
-	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{Name: fleet.Default, Plist: fleet.Oldest}, {Name: "work", Plist: fleet.Oldest}}})
+	f := fleet.New(t, fleet.Options{Outside: outside, Profiles: []fleet.Profile{{Name: fleet.Default, Plist: fleet.Oldest}, {Name: "work", Plist: fleet.Oldest}}})
 	stray := strayOf(f, "work", fleet.Plain)
+	f.Prepare() // the test, not one of its parts, is skipped where there can be no command
 	refused := func(t *testing.T, a answer, restarted bool) {
 		t.Helper()
 		if a.Code == 0 || restarted && (a.Sweep == nil || a.Sweep.Error == nil) {

@@ -21,7 +21,7 @@ var entitled = []uint64{702, 703, 704, 711, 712, 811, 812, 813, 814}
 // unentitled is a fleet in such a world, where launchd's times are shorter.
 func unentitled(t *testing.T, profiles ...fleet.Profile) *fleet.Fleet {
 	t.Helper()
-	return fleet.New(t, fleet.Options{Deny: entitled, TimeScale: 0.02, Profiles: profiles})
+	return fleet.New(t, fleet.Options{Outside: outside, Deny: entitled, TimeScale: 0.02, Profiles: profiles})
 }
 
 // An unentitled world: every job of the three generations is restarted, at once or gracefully, alone
@@ -191,7 +191,7 @@ func transaction(t *testing.T, f *fleet.Fleet, m launchdtest.Mark, g fleet.Gatew
 func TestTrap57Throttled(t *testing.T) {
 	t.Parallel()
 	keys := map[string]any{"ThrottleInterval": 4}
-	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Middle, Keys: map[string]any{"ThrottleInterval": 600}}}})
+	f := fleet.New(t, fleet.Options{Outside: outside, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Middle, Keys: map[string]any{"ThrottleInterval": 600}}}})
 	for range 3 {
 		old := f.Up("work", 0)
 		a := ask(t, f, "restart", "-p", "work", "--timeout", "30s")
@@ -200,7 +200,7 @@ func TestTrap57Throttled(t *testing.T) {
 		}
 		f.Up("work", old.PID)
 	}
-	slow := fleet.New(t, fleet.Options{Deny: entitled, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Middle, Keys: keys}}})
+	slow := fleet.New(t, fleet.Options{Outside: outside, Deny: entitled, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Middle, Keys: keys}}})
 	old := slow.Up("work", 0)
 	a := ask(t, slow, "restart", "-p", "work", "--timeout", "1s")
 	r := a.of(t, slow, "work")
