@@ -156,11 +156,13 @@ func TestTrap66TwoRestarts(t *testing.T) {
 	t.Run("the holder is killed before its request", func(t *testing.T) {
 		t.Parallel()
 		f, label := newFleet(t, fleet.Standin{})
-		// It has the lock and asks for the job's attributes, to no end.
+		// It has the lock and asks for the job's attributes. It would get on without an answer, so it
+		// is stopped while it waits for one.
+		m := f.Mark() // which asks for attributes itself
 		f.Launchd.SetFaults(launchdtest.Fault{Kind: launchdtest.Never, Routine: attributes, Label: label, Times: 1})
-		m := f.Mark()
 		first := start(t, f.Prepare("restart", "-p", "work"))
 		f.Wait(m, about(attributes, label))
+		first.signal(syscall.SIGSTOP)
 		checked(f, m, "work")
 		asked := f.Mark()
 		second := start(t, f.Prepare("restart", "-p", "work", "--json"))

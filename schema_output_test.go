@@ -548,9 +548,12 @@ func jsonStatus(t *testing.T) {
 		{Name: "locked", Plist: fleet.Oldest, NoWait: true},
 		{Name: "broken", Plist: fleet.Oldest, Unloaded: true},
 	}})
-	f.SetKeys("locked", map[string]any{"ProgramArguments": []string{"/bin/sleep", "1000"}, "StandardOutPath": nil, "StandardErrorPath": nil})
+	// A job that has exited well and is left alone: where one has a process, that may be about to boot.
+	f.SetKeys("locked", map[string]any{"ProgramArguments": []string{"/bin/sh", "-c", "exit 0"}, "StandardOutPath": nil, "StandardErrorPath": nil})
 	inJSON(t, f, "stop", f.Gateway("locked").Label).shows(t, 0, "stopped")
+	m := f.Mark()
 	f.Load("locked")
+	f.Wait(m, launchdtest.Is(launchdtest.Exit, f.Gateway("locked").Label))
 	f.Manual("locked", fleet.Orphan) // holds the lock of its home
 	f.SetKeys("stale", map[string]any{"ThrottleInterval": 31})
 	write(t, f.Gateway("broken").Plist, "<plist>", 0o644)
