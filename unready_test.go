@@ -16,8 +16,8 @@ import (
 	"github.com/hermes-gw/hermes-gw/launchd/launchdtest"
 )
 
-// outsideOne is a fleet of one gateway for the built command.
-func outsideOne(t *testing.T, o fleet.Options, plist fleet.Generation, keys map[string]any) *fleet.Fleet {
+// oneOutside is a fleet of one gateway for the built command.
+func oneOutside(t *testing.T, o fleet.Options, plist fleet.Generation, keys map[string]any) *fleet.Fleet {
 	t.Helper()
 	o.Outside = true
 	return one(t, o, plist, fleet.Standin{}, keys)
@@ -31,7 +31,6 @@ var timeouts = []time.Duration{1500 * time.Millisecond, 6 * time.Second, 24 * ti
 func inVain(t *testing.T, f *fleet.Fleet, expected func(hermesgw.ResultDocument) bool, flags ...string) (o fleet.Output, r hermesgw.ResultDocument, mark launchdtest.Mark) {
 	t.Helper()
 	for _, timeout := range timeouts {
-		f.JobPID("work") // launchd answers once it is done with a start
 		mark = f.Mark()
 		o = f.Command(append([]string{"restart", "-p", "work", "--json", "--force", "--timeout=" + timeout.String()}, flags...)...)
 		if r = heard(t, o.Stdout).of(t, "work"); expected(r) {
@@ -50,7 +49,7 @@ func problemSays(r hermesgw.ResultDocument, words string) bool {
 // KeepAlive leaves the job alone: parked, with what the log says, and no second attempt.
 func TestTrap43Parked(t *testing.T) {
 	t.Parallel()
-	f := outsideOne(t, fleet.Options{}, fleet.Newest, nil)
+	f := oneOutside(t, fleet.Options{}, fleet.Newest, nil)
 	old, mark := f.Up("work", 0), f.Mark()
 	f.Behave("work", fleet.Standin{NeverRuns: true, Exit: &standin.Exit{After: 50 * time.Millisecond, Code: standin.ExitConfig}, Stderr: []string{"no platform is configured"}})
 	o := f.Command("restart", "-p", "work", "--wait=ready", "--json")
@@ -77,7 +76,7 @@ func TestTrap44Flapping(t *testing.T) {
 	for _, plist := range []fleet.Generation{fleet.Middle, fleet.Oldest} {
 		t.Run(plist.String(), func(t *testing.T) {
 			t.Parallel()
-			f := outsideOne(t, fleet.Options{TimeScale: 0.02}, plist, map[string]any{"ThrottleInterval": 30})
+			f := oneOutside(t, fleet.Options{TimeScale: 0.02}, plist, map[string]any{"ThrottleInterval": 30})
 			f.Up("work", 0)
 			mark := f.Mark()
 			f.Behave("work", fleet.Standin{NeverRuns: true, Exit: &standin.Exit{After: 30 * time.Millisecond, Code: 3}, Stderr: []string{"cannot go on"}})
@@ -104,7 +103,7 @@ func TestTrap44Flapping(t *testing.T) {
 // is not ready is told from what failed.
 func TestTrap45RespawnStorm(t *testing.T) {
 	generations(t, func(t *testing.T, plist fleet.Generation) {
-		f := outsideOne(t, fleet.Options{}, plist, nil)
+		f := oneOutside(t, fleet.Options{}, plist, nil)
 		old := f.Up("work", 0)
 		var starts strings.Builder
 		for i := range 6 {
@@ -132,7 +131,7 @@ func TestTrap45RespawnStorm(t *testing.T) {
 // The old gateway leaves a child that holds its port. The child is reported, and lives.
 func TestTraps46And47OrphanHoldsThePort(t *testing.T) {
 	generations(t, func(t *testing.T, plist fleet.Generation) {
-		f := outsideOne(t, fleet.Options{}, plist, nil)
+		f := oneOutside(t, fleet.Options{}, plist, nil)
 		port := filepath.Join(f.Dir, "port")
 		f.Behave("work", fleet.Standin{Listen: port, Orphan: &standin.Orphan{Session: true}})
 		first, mark := f.Up("work", 0), f.Mark()
@@ -170,7 +169,7 @@ func TestTraps46And47OrphanHoldsThePort(t *testing.T) {
 // spawned, ready and platforms are three moments, one after the other.
 func TestReadinessLevels(t *testing.T) {
 	t.Parallel()
-	f := outsideOne(t, fleet.Options{}, fleet.Middle, nil)
+	f := oneOutside(t, fleet.Options{}, fleet.Middle, nil)
 	const boot = 100 * time.Millisecond
 	for _, v := range []struct {
 		wait     string

@@ -395,9 +395,6 @@ func (f *Fleet) runs(profile string, count func([]*Process) []*Process) *Process
 	if err != nil {
 		f.t.Fatalf("no gateway of %s runs: %v\n%s", g.Target, err, f.leash.list())
 	}
-	// A process can be faster than the trace. launchd answers about a job once it is done with a
-	// start of it.
-	f.Client.Job(ctx, g.Target)
 	return found[len(found)-1]
 }
 
