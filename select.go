@@ -62,6 +62,10 @@ func (h *Hermes) choose(ctx context.Context, s Selection) (items []*item, fleet 
 			return nil, &found, err
 		}
 		for _, g := range found.Gateways {
+			if g.ServedBy != "" && !g.Loaded() { // it is restarted with the one that serves it
+				found.Warnings = append(found.Warnings, fmt.Sprintf("Profile %s has no job of its own: %s serves it.", g.Profile, g.ServedBy))
+				continue
+			}
 			items = append(items, &item{Gateway: g, asked: g.Label, gateway: true, ours: true})
 		}
 		for _, g := range found.Others {

@@ -21,7 +21,7 @@ var entitled = []uint64{702, 703, 704, 711, 712, 811, 812, 813, 814}
 // unentitled is a fleet in such a world, where launchd's times are shorter.
 func unentitled(t *testing.T, profiles ...fleet.Profile) *fleet.Fleet {
 	t.Helper()
-	return fleet.New(t, fleet.Options{Outside: outside, Deny: entitled, TimeScale: 0.02, Profiles: profiles})
+	return fleet.New(t, fleet.Options{Process: true, Outside: outside, Deny: entitled, TimeScale: 0.02, Profiles: profiles})
 }
 
 // An unentitled world: every job of the three generations is restarted, at once or gracefully, alone
