@@ -387,8 +387,10 @@ func jsonSweep(t *testing.T) {
 	u := start(t, f.Prepare("restart", "--all", "--json"))
 	f.Says(stray, func(e standin.Event) bool { return e.Kind == standin.Signal })
 	u.signal(syscall.SIGINT)
-	if got := outcomes(readJSON(t, u.end(), nil).shows(t, 130, "restarted")); got != "left, spared" {
-		t.Error(got)
+	// Whether the job had a process just then is its gateway's affair, which met the stray's files.
+	interrupted := readJSON(t, u.end(), nil)
+	if got := outcomes(interrupted); interrupted.Code != 130 || got != "left, spared" {
+		t.Errorf("exit code %d: %s", interrupted.Code, got)
 	}
 	stray.End()
 	f.Gone(stray)

@@ -132,6 +132,7 @@ func TestTrap20TransientJob(t *testing.T) {
 	label := fmt.Sprintf("%s.reload.%d.%d", f.Gateway("work").Label, 4711, time.Now().Unix())
 	helper := f.Submit(launchd.GUI(f.UID), label, f.Gateway("work").Home, nil, f.Program("hermes"), "-p", "work", "gateway", "run")
 	f.Behave("work", fleet.Standin{})
+	f.Wait(0, launchdtest.Became("running", label)) // its start is noted a moment after it is there
 	mark := f.Mark()
 	a := ask(t, f, "restart", "--all")
 	if a.Code != 0 || len(a.Results) != 1 || a.of(t, f, "work").State != launchd.OutcomeRestarted {

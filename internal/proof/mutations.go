@@ -220,7 +220,7 @@ var mutations = []mutation{
 		`id, _, err := job, false, error(nil)`,
 		[]string{"."}, "TestTraps36And37"},
 	{"a restart kills a process that came after the look", "one.go",
-		`Verify: true, Old: i.job,`,
+		`Verify: true, Old: i.seen(),`,
 		`Verify: true,`,
 		[]string{"."}, "TestTrap66|TestTrap67|TestTrap26|TestTrap69"},
 	{"a home is left without a gateway by the sweep", "sweepup.go",
