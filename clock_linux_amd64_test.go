@@ -72,7 +72,8 @@ func runOn(t *testing.T, cmd *exec.Cmd) *wallClock {
 	must(t, err)
 	cmd.Args = append([]string{self, cmd.Path}, cmd.Args[1:]...)
 	cmd.Path, cmd.Env = self, append(cmd.Env, onlyClocks+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true, Pdeathsig: syscall.SIGKILL}
+	// In a group of its own, which is waited for: the thread that traces it may have other children.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true, Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	c := &wallClock{ended: make(chan struct{})}
 	began := make(chan error)
 	go func() {
@@ -102,7 +103,7 @@ func (c *wallClock) trace(pid int) error {
 	syscall.PtraceCont(pid, 0)
 	for {
 		var status syscall.WaitStatus
-		tid, err := syscall.Wait4(-1, &status, unix.WALL|unix.WNOTHREAD, nil)
+		tid, err := syscall.Wait4(-pid, &status, unix.WALL|unix.WNOTHREAD, nil)
 		switch {
 		case errors.Is(err, syscall.EINTR):
 			continue

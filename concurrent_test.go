@@ -156,11 +156,13 @@ func TestTrap66TwoRestarts(t *testing.T) {
 	t.Run("the holder is killed before its request", func(t *testing.T) {
 		t.Parallel()
 		f, label := newFleet(t, fleet.Standin{})
-		// It has the lock and asks for the job's attributes, to no end.
+		// It has the lock and asks for the job's attributes. It would get on without an answer, so it
+		// is stopped while it waits for one.
+		m := f.Mark() // which asks for attributes itself
 		f.Launchd.SetFaults(launchdtest.Fault{Kind: launchdtest.Never, Routine: attributes, Label: label, Times: 1})
-		m := f.Mark()
 		first := start(t, f.Prepare("restart", "-p", "work"))
 		f.Wait(m, about(attributes, label))
+		first.signal(syscall.SIGSTOP)
 		checked(f, m, "work")
 		asked := f.Mark()
 		second := start(t, f.Prepare("restart", "-p", "work", "--json"))
@@ -319,16 +321,18 @@ func settled(t *testing.T, f *fleet.Fleet, m launchdtest.Mark) {
 	})
 }
 
-// before is a transport that does something right before a routine's first request.
+// before is a transport that does something right before a routine's first request, about a job if
+// that is named.
 type before struct {
 	xpc.Transport
 	routine uint64
+	label   string
 	do      func()
 	once    sync.Once
 }
 
 func (b *before) Call(ctx context.Context, routine uint64, msg xpc.Dict) (xpc.Dict, error) {
-	if routine == b.routine {
+	if name, _ := msg.String("name"); routine == b.routine && (b.label == "" || name == b.label) {
 		b.once.Do(b.do)
 	}
 	return b.Transport.Call(ctx, routine, msg)
@@ -367,7 +371,7 @@ func TestTrap67UpdateAtTheSameTime(t *testing.T) {
 	slow := fleet.Standin{IgnoreTERM: true} // it ends when the test says so
 	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Middle}, {Name: "slow", Plist: fleet.Middle, Standin: slow},
 		{Name: "busy", Plist: fleet.Middle, Standin: fleet.Standin{DrainForever: true}}}})
-	update := func(profile string) {
+	update := func(f *fleet.Fleet, profile string) {
 		if _, err := f.Client.Kickstart(context.Background(), f.Gateway(profile).Target, launchd.KickstartOptions{Kill: true, Unthrottle: true}); err != nil {
 			t.Error(err)
 		}
@@ -375,7 +379,7 @@ func TestTrap67UpdateAtTheSameTime(t *testing.T) {
 	t.Run("between our snapshot and our request", func(t *testing.T) {
 		m := f.Mark()
 		h := library(t, f, func(tr xpc.Transport) xpc.Transport {
-			return &before{Transport: tr, routine: attributes, do: func() { update("work") }}
+			return &before{Transport: tr, routine: attributes, do: func() { update(f, "work") }}
 		})
 		r := restartThrough(t, h, "work", hermesgw.RestartOptions{})
 		if r.Outcome != launchd.OutcomeAlreadyRestarting || r.New != f.JobPID("work") || r.New == r.Old {
@@ -383,12 +387,33 @@ func TestTrap67UpdateAtTheSameTime(t *testing.T) {
 		}
 		once(t, f, m, "work") // by the update
 	})
+	t.Run("while we look at the job", func(t *testing.T) {
+		// Between launchd's word about the job's process and a look at the process itself.
+		f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "plain", Plist: fleet.Oldest}}})
+		for _, selection := range []hermesgw.Selection{{Profiles: []string{"plain"}}, {All: true}} {
+			jobOf(t, f, "plain")
+			m := f.Mark()
+			h := library(t, f, func(tr xpc.Transport) xpc.Transport {
+				return &before{Transport: tr, routine: enabled, label: f.Gateway("plain").Label, do: func() { update(f, "plain") }}
+			})
+			report, err := h.Restart(t.Context(), hermesgw.RestartOptions{Select: selection, Force: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range report.Results {
+				if r.Profile == "plain" && (r.Outcome != launchd.OutcomeAlreadyRestarting || r.New != f.JobPID("plain")) {
+					t.Errorf("%+v", r)
+				}
+			}
+			once(t, f, m, "plain") // by the update
+		}
+	})
 	t.Run("while we wait for the lock", func(t *testing.T) {
 		release := holdFlight(t, f, "work", "")
 		m := f.Mark()
 		u := start(t, f.Prepare("restart", "-p", "work", "--json"))
 		snapshots(f, m, 1, "work")
-		update("work")
+		update(f, "work")
 		release()
 		readJSON(t, u.end(), nil).shows(t, 0, "already-restarting")
 		once(t, f, m, "work")
@@ -396,7 +421,7 @@ func TestTrap67UpdateAtTheSameTime(t *testing.T) {
 	t.Run("its request is under way", func(t *testing.T) {
 		m := f.Mark()
 		var updated sync.WaitGroup
-		updated.Go(func() { update("slow") })
+		updated.Go(func() { update(f, "slow") })
 		f.Wait(m, launchdtest.Is(launchdtest.Signal, f.Gateway("slow").Label))
 		f.Behave("slow", fleet.Standin{})
 		asked := f.Mark()
@@ -415,7 +440,7 @@ func TestTrap67UpdateAtTheSameTime(t *testing.T) {
 		m := f.Mark()
 		u := start(t, f.Prepare("restart", "-p", "busy", "--graceful=20s", "--json"))
 		f.Reached("busy", "draining", 0)
-		update("busy")
+		update(f, "busy")
 		readJSON(t, u.end(), nil).shows(t, 0, "restarted")
 		f.Running("busy", old.PID)
 		if n := f.Spawns("busy", m); n != 1 {

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/hermes-gw/hermes-gw/internal/embedtest/fleet"
+	"github.com/hermes-gw/hermes-gw/internal/embedtest/standin"
 	"github.com/hermes-gw/hermes-gw/launchd"
 	"github.com/hermes-gw/hermes-gw/launchd/launchdtest"
 )
@@ -83,6 +84,15 @@ func TestTrap72DryRun(t *testing.T) {
 			return e.Kind == launchdtest.State && e.Label == f.Gateway(p).Label && e.To == "running"
 		})
 	}
+	eventually(t, "both processes of a label that is loaded twice run", func() bool {
+		n := 0
+		for _, p := range f.Processes("both") {
+			if slices.ContainsFunc(p.Events(), func(e standin.Event) bool { return e.Kind == standin.State && e.State == "running" }) {
+				n++
+			}
+		}
+		return n == 2
+	})
 	f.AllLoaded()
 
 	f.Command("version") // the fleet writes its user database for a command

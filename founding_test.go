@@ -115,7 +115,7 @@ func TestFoundingBug(t *testing.T) {
 			})
 			t.Logf("%d moments: %d before a request was out, %d with some, %d with all; the jobs were seen loaded %d times",
 				one.moments, untouched, some, whole, w.samples.Load())
-			if untouched == 0 || whole+some == 0 {
+			if one.moments >= 20 && (untouched == 0 || whole+some == 0) {
 				t.Error("the moments were all of one kind")
 			}
 			for _, loss := range w.losses() {

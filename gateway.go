@@ -56,6 +56,15 @@ type Gateway struct {
 // Loaded reports whether launchd has the job.
 func (g *Gateway) Loaded() bool { return len(g.Domains) > 0 }
 
+// seen is the job's process as launchd named it: with its start time, unless it had exited before
+// that could be read. Then any other is a new one.
+func (g *Gateway) seen() Identity {
+	if g.job.IsZero() {
+		return Identity{PID: g.Job.PID}
+	}
+	return g.job
+}
+
 // bearsOurs reports whether the job of another installation is loaded under the label of one of
 // this one's profiles, whose gateway cannot be loaded then.
 func (g *Gateway) bearsOurs() bool { return g.Foreign != "" && g.Profile != "" && g.Loaded() }

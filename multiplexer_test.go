@@ -1,11 +1,17 @@
 package hermesgw_test
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	hermesgw "github.com/hermes-gw/hermes-gw"
 	"github.com/hermes-gw/hermes-gw/internal/embedtest/fleet"
 	"github.com/hermes-gw/hermes-gw/internal/embedtest/standin"
+	"github.com/hermes-gw/hermes-gw/internal/proc"
 	"github.com/hermes-gw/hermes-gw/launchd"
 )
 
@@ -70,10 +76,58 @@ func TestTrap25Multiplexer(t *testing.T) {
 	if f.Spawns(fleet.Default, mark) != 1 || f.Spawns("c", mark) != 1 || f.Spawns("b", mark) != 0 {
 		t.Errorf("%s", f.TraceText(mark))
 	}
-	for _, profile := range []string{"a", "b"} {
-		says(t, a.of(t, f, profile), launchd.OutcomeNotLoaded, server.Label)
+	if a.Code != 0 || len(a.Results) != 2 || len(a.Warnings) != 2 {
+		t.Errorf("%s%s", a.Stdout, a.Stderr)
+	}
+	for _, w := range a.Warnings {
+		if !strings.Contains(w, "has no job of its own: "+server.Label+" serves it") {
+			t.Errorf("%q", w)
+		}
 	}
 	f.NeverUnloaded(0)
+
+	// What Hermes noted of it counts as well, if it is about that very process.
+	f.Behave(fleet.Default, fleet.Standin{})
+	if a := ask(t, f, "restart", server.Label, "--wait", "ready"); a.Code != 0 {
+		t.Fatalf("%+v", a)
+	}
+	locks := filepath.Join(f.Dir, "locks")
+	if err := os.Mkdir(locks, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	note := func(pid int, start float64) {
+		put(t, locks, "host-gateway.json", fmt.Appendf(nil, `{"role": "gateway", "home": %q, "pid": %d, "createTime": %f, "protocolVersion": 1, "profiles": ["default", "a"]}`, f.Root, pid, start))
+	}
+	serves := func(profile string, want string) {
+		t.Helper()
+		h := hermesOf(t, f, hermesgw.Options{GatewayLockDir: locks})
+		found, err := h.Discover(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		by := ""
+		for _, g := range found.Gateways {
+			if g.Profile == profile {
+				by = g.ServedBy
+			}
+		}
+		if by != want {
+			t.Errorf("%s is served by %q, want %q", profile, by, want)
+		}
+	}
+	now := f.Up(fleet.Default, 0)
+	id, err := proc.Read(now.PID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := float64(time.Now().Add(-proc.Clock()+time.Duration(id.Start)*time.Microsecond).UnixMicro()) / 1e6
+	serves("a", "")
+	note(now.PID, began)
+	serves("a", server.Label)
+	note(now.PID, began-100)
+	serves("a", "")
+	note(os.Getpid(), began)
+	serves("a", "")
 
 	// Its word counts only while it is its process that says it.
 	f.Behave(fleet.Default, fleet.Standin{Control: standin.Off})

@@ -165,7 +165,7 @@ func (r *run) right(ctx context.Context, i *item, res *Result) (f *flight, repla
 		res.fail(err)
 		return f, false
 	}
-	if now := jobIdentity(job); !now.IsZero() && now != i.job {
+	if now, seen := jobIdentity(job), i.seen(); !now.IsZero() && (now.PID != seen.PID || seen.Start != 0 && now != seen) {
 		res.Outcome, res.New, res.Method = launchd.OutcomeAlreadyRestarting, now.PID, launchd.MethodObserved
 		return f, true
 	}
@@ -174,7 +174,7 @@ func (r *run) right(ctx context.Context, i *item, res *Result) (f *flight, repla
 
 // options says how launchd is to restart the job.
 func (r *run) options(ctx context.Context, i *item, res *Result) (o launchd.RestartOptions, err error) {
-	o = launchd.RestartOptions{CheckEnabled: true, Verify: true, Old: i.job, ReadyTimeout: r.o.ReadyTimeout}
+	o = launchd.RestartOptions{CheckEnabled: true, Verify: true, Old: i.seen(), ReadyTimeout: r.o.ReadyTimeout}
 	if r.o.Timeout > 0 { // what is left of it
 		deadline, _ := ctx.Deadline()
 		o.Timeout = max(time.Until(deadline), time.Millisecond)

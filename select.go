@@ -62,7 +62,13 @@ func (h *Hermes) choose(ctx context.Context, s Selection) (items []*item, fleet 
 			return nil, &found, err
 		}
 		for _, g := range found.Gateways {
-			if other := found.RunsFor(g.Home); !g.Loaded() && g.ServedBy == "" && other != nil {
+			other := found.RunsFor(g.Home)
+			switch {
+			case g.Loaded():
+			case g.ServedBy != "": // it is restarted with the one that serves it
+				found.Warnings = append(found.Warnings, fmt.Sprintf("Profile %s has no job of its own: %s serves it.", g.Profile, g.ServedBy))
+				continue
+			case other != nil:
 				found.Warnings = append(found.Warnings, fmt.Sprintf("%s is not loaded, and %s runs for the same home, so it is left out.", g.Label, other.Target))
 				continue
 			}

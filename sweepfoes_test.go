@@ -2,6 +2,7 @@ package hermesgw_test
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -28,6 +29,7 @@ func TestTraps13To17Bystanders(t *testing.T) {
 		{Name: fleet.Default, Plist: fleet.Oldest}, {Name: "ops", Plist: fleet.Oldest},
 		{Name: "ops-2", Plist: fleet.Oldest, Unloaded: true}, {Name: "gateway", Plist: fleet.Oldest},
 	}})
+	const nobodys = "would take its place"
 	ofRoot := []string{"HERMES_HOME=" + f.Root} // the profile in the arguments decides
 
 	type row struct {
@@ -39,6 +41,7 @@ func TestTraps13To17Bystanders(t *testing.T) {
 		runs    bool // is a gateway of the stand-in's, which says when it runs
 		gone    bool // is to be swept
 		named   string
+		why     string // it is spared
 		process *fleet.Process
 	}
 	sits := func(trap, program string, args ...string) row { return row{trap: trap, program: program, args: args} }
@@ -74,8 +77,12 @@ func TestTraps13To17Bystanders(t *testing.T) {
 		{trap: "16", program: "hermes", args: []string{"gateway", "-p", "ops"}, env: ofRoot, runs: true, gone: true, named: "ops"},
 		{trap: "16", program: "hermes", args: []string{"-p", "gateway", "gateway", "run"}, profile: "gateway", env: ofRoot, runs: true, gone: true, named: "gateway"},
 		// Nobody takes the place of these: ops is not ops-2.
-		{trap: "16", program: "hermes", args: []string{"-p", "ops-2", "gateway", "run"}, profile: "ops-2", env: ofRoot, runs: true, named: "ops-2"},
-		{trap: "16", program: "hermes", args: []string{"gateway", "run", "--profile=ops-2"}, profile: "ops-2", env: ofRoot, runs: true, named: "ops-2"},
+		{trap: "16", program: "hermes", args: []string{"-p", "ops-2", "gateway", "run"}, profile: "ops-2", env: ofRoot, runs: true, named: "ops-2", why: nobodys},
+		{trap: "16", program: "hermes", args: []string{"gateway", "run", "--profile=ops-2"}, profile: "ops-2", env: ofRoot, runs: true, named: "ops-2", why: nobodys},
+		// The arguments of one of ours, and the home of another installation, or a profile that there is none of.
+		{trap: "19", program: "hermes", args: []string{"-p", "ops", "gateway", "run"}, env: []string{"HERMES_HOME=" + filepath.Join(f.Dir, "elsewhere")}, named: "ops", why: "whose gateway it is"},
+		{trap: "19", program: "hermes", args: []string{"gateway", "run"}, env: []string{"HERMES_HOME=" + filepath.Join(f.Dir, "elsewhere")}, why: "another installation"},
+		{trap: "19", program: "hermes", args: []string{"-p", "nobody", "gateway", "run"}, env: ofRoot, named: "nobody", why: "whose gateway it is"},
 		{trap: "16", program: "hermes", args: []string{"-p", "gateway"}, profile: "gateway"}, // a chat
 		{trap: "16", program: "hermes", args: []string{"-p", "gateway", "gateway", "status"}, profile: "gateway"},
 		{trap: "16", program: "hermes", args: []string{"--profile", "gateway", "chat", "run"}, profile: "gateway"},
@@ -123,8 +130,8 @@ func TestTraps13To17Bystanders(t *testing.T) {
 				if len(outcome) > 0 && outcome != string(sweep.Spared) {
 					t.Errorf("%s, %s", outcome, reason)
 				}
-				if r.runs && !strings.Contains(reason, "would take its place") {
-					t.Errorf("spared, because %q", reason)
+				if r.why != "" && (outcome != string(sweep.Spared) || !strings.Contains(reason, r.why)) {
+					t.Errorf("%q, because %q", outcome, reason)
 				}
 			} else {
 				f.Gone(r.process)
@@ -138,7 +145,7 @@ func TestTraps13To17Bystanders(t *testing.T) {
 				}
 			}
 			for _, p := range a.Sweep.Processes {
-				if p.PID == r.process.PID && p.Profile != r.named && r.runs {
+				if p.PID == r.process.PID && p.Profile != r.named && r.named != "" {
 					t.Errorf("profile %q, want %q", p.Profile, r.named)
 				}
 			}

@@ -21,7 +21,7 @@ var entitled = []uint64{702, 703, 704, 711, 712, 811, 812, 813, 814}
 // unentitled is a fleet in such a world, where launchd's times are shorter.
 func unentitled(t *testing.T, profiles ...fleet.Profile) *fleet.Fleet {
 	t.Helper()
-	return fleet.New(t, fleet.Options{Outside: outside, Deny: entitled, TimeScale: 0.02, Profiles: profiles})
+	return fleet.New(t, fleet.Options{Process: true, Outside: outside, Deny: entitled, TimeScale: 0.02, Profiles: profiles})
 }
 
 // An unentitled world: every job of the three generations is restarted, at once or gracefully, alone
@@ -160,7 +160,8 @@ func transaction(t *testing.T, f *fleet.Fleet, m launchdtest.Mark, g fleet.Gatew
 	for _, e := range f.Trace(m) {
 		done := e.Kind == launchdtest.Reply && (e.Code == 0 || e.Code == xpc.EINPROGRESS)
 		switch {
-		case e.Kind == launchdtest.Spawn && strings.HasPrefix(e.Label, worker):
+		// Its spawn is noted when it is done: the worker may have sent its first request by then.
+		case e.Kind == launchdtest.State && e.To == "spawning" && strings.HasPrefix(e.Label, worker):
 			works = true
 		case e.Kind == launchdtest.Request && e.Routine == 801 && e.Label == g.Label:
 			if conn = e.Conn; !works {

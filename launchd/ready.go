@@ -120,10 +120,14 @@ func (r *restart) followed(ctx context.Context, exits int) (int, error) {
 	gone := r.res.New
 	told, runs := false, 0
 	var idle idleness
+	var last Job // as it was told
 	for wait := (backoff{}); ; {
 		j, err := r.c.look(ctx, r.t)
 		if err != nil && ctx.Err() == nil {
 			return exits, renamed("restart", err)
+		}
+		if err == nil {
+			last = j
 		}
 		if err == nil && j.PID != gone {
 			if !told {
@@ -161,10 +165,10 @@ func (r *restart) followed(ctx context.Context, exits int) (int, error) {
 			return exits, r.earlyExit(gone, exits, when, j)
 		}
 		if err := wait.sleep(ctx); err != nil {
-			if r.res.Outcome = r.without(j, r.oldAge()); r.res.Outcome != OutcomeThrottled {
+			if r.res.Outcome = r.without(last, r.oldAge()); r.res.Outcome != OutcomeThrottled {
 				r.res.Outcome = OutcomeNotReady
 			}
-			return exits, fmt.Errorf("%w; none has followed in time: %w", r.earlyExit(gone, exits, when, j), err)
+			return exits, fmt.Errorf("%w; none has followed in time: %w", r.earlyExit(gone, exits, when, last), err)
 		}
 	}
 }

@@ -184,7 +184,7 @@ func (r *restart) do(ctx context.Context, start time.Time) error {
 	if err := asking.Err(); err != nil {
 		return fmt.Errorf("restart %s: nothing was sent: %w", r.t, err)
 	}
-	if other := r.old.PID != r.o.Old.PID || r.old.Start != 0 && r.old.Start != r.o.Old.Start; !r.o.Old.IsZero() && r.old.PID > 0 && other {
+	if other := r.old.PID != r.o.Old.PID || r.old.Start != 0 && r.o.Old.Start != 0 && r.old.Start != r.o.Old.Start; !r.o.Old.IsZero() && r.old.PID > 0 && other {
 		now := r.old.PID
 		r.old, r.res.Old = r.o.Old, r.o.Old.PID
 		return r.success(now, MethodObserved, OutcomeAlreadyRestarting)

@@ -139,6 +139,11 @@ func New(t testing.TB, o Options) *Fleet {
 	for _, p := range o.Profiles {
 		if !p.Absent && !p.Unloaded && !p.NoWait && !p.Standin.NeverRuns {
 			f.Running(p.Name, 0)
+			// launchd may note the spawn later than the process says that it runs.
+			label := f.Gateway(p.Name).Label
+			f.Wait(0, func(e launchdtest.Event) bool {
+				return e.Kind == launchdtest.State && e.Label == label && e.To == string(launchd.StateRunning)
+			})
 		}
 	}
 	return f
