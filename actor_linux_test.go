@@ -18,9 +18,9 @@ type mmMap struct {
 	auxvSize, exeFD                                                   uint32
 }
 
-// hideArguments makes the kernel show none, as of a process in the middle of an exec. It fails
-// on a kernel without CHECKPOINT_RESTORE.
-func hideArguments() error {
+// hide makes the kernel show no arguments, as of a process in the middle of an exec, or no
+// environment. It fails on a kernel without CHECKPOINT_RESTORE.
+func hide(arguments, environment bool) error {
 	stat, err := os.ReadFile("/proc/self/stat")
 	if err != nil {
 		return err
@@ -36,8 +36,15 @@ func hideArguments() error {
 	brk, _, _ := unix.Syscall(unix.SYS_BRK, 0, 0, 0)
 	m := mmMap{
 		startCode: field(26), endCode: field(27), startStack: field(28), startData: field(45), endData: field(46),
-		startBrk: field(47), brk: uint64(brk), argStart: field(48), argEnd: field(48), envStart: field(50), envEnd: field(51),
+		startBrk: field(47), brk: uint64(brk), argStart: field(48), argEnd: field(49), envStart: field(50), envEnd: field(51),
 		exeFD: ^uint32(0),
+	}
+	hidden := map[string]bool{"cmdline": arguments, "environ": environment}
+	if arguments {
+		m.argEnd = m.argStart
+	}
+	if environment {
+		m.envEnd = m.envStart
 	}
 	if err != nil {
 		return err
@@ -46,8 +53,10 @@ func hideArguments() error {
 	if err := unix.Prctl(setMM, mapOf, uintptr(unsafe.Pointer(&m)), unsafe.Sizeof(m), 0); err != nil {
 		return err
 	}
-	if shown, err := os.ReadFile("/proc/self/cmdline"); err != nil || len(shown) > 0 {
-		return fmt.Errorf("the arguments are still shown: %q, %w", shown, err)
+	for name, hide := range hidden {
+		if shown, err := os.ReadFile("/proc/self/" + name); err != nil || hide != (len(shown) == 0) {
+			return fmt.Errorf("%s is %q, %w", name, shown, err)
+		}
 	}
 	return nil
 }

@@ -4,6 +4,6 @@ package hermesgw_test
 
 import "errors"
 
-func hideArguments() error { return errors.ErrUnsupported }
+func hide(bool, bool) error { return errors.ErrUnsupported }
 
 func (a actor) beInit() error { return errors.ErrUnsupported }

@@ -29,6 +29,7 @@ type actor struct {
 	Sit      bool       // says that it is there, and ends with its standard input
 	Goes     bool       // may be ended
 	Hide     bool       // the system shows no arguments of it, as in the middle of an exec
+	HideEnv  bool       // the system shows no environment of it
 	Init     []string   // runs this path and argv, as the first process of a pid namespace
 	Launchd  string
 	Where    hermesgw.Where
@@ -78,8 +79,8 @@ func (a actor) env() string {
 }
 
 func (a actor) sit() error {
-	if a.Hide {
-		if err := hideArguments(); err != nil {
+	if a.Hide || a.HideEnv {
+		if err := hide(a.Hide, a.HideEnv); err != nil {
 			return err
 		}
 	}

@@ -38,7 +38,7 @@ func TestTrap64Homes(t *testing.T) {
 			for i := range profiles {
 				profiles[i].Unloaded = c.link
 			}
-			f := fleet.New(t, fleet.Options{Root: c.root, Profiles: profiles})
+			f := fleet.New(t, fleet.Options{Outside: outside, Root: c.root, Profiles: profiles})
 			root := f.Root
 			if c.link {
 				root = filepath.Join(f.Dir, "by a link")

@@ -71,7 +71,7 @@ func discovered(t *testing.T, h *hermesgw.Hermes, profile string) hermesgw.Gatew
 func TestTrap27Zombie(t *testing.T) {
 	t.Parallel()
 	fleet.NeedsShell(t)
-	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest, Unloaded: true}}})
+	f := fleet.New(t, fleet.Options{Outside: outside, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest, Unloaded: true}}})
 	python := f.Program("python3")
 	// sleep reaps nobody.
 	f.SetKeys("work", map[string]any{"ExitTimeOut": 60, "ProgramArguments": []string{"/bin/sh", "-c",

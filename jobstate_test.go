@@ -78,8 +78,7 @@ func oddJobs(t *testing.T) (f *fleet.Fleet, foreign string) {
 func TestTraps48To63All(t *testing.T) {
 	t.Parallel()
 	f, foreign := oddJobs(t)
-	f.Behave("manual", bare)
-	manual := older(f.Manual("manual", fleet.Orphan))
+	manual := older(f.Manual("manual", fleet.Orphan)) // its files name it
 	user, gui := launchd.User(f.UID).String(), launchd.GUI(f.UID).String()
 	old := map[string]int{}
 	for _, g := range f.Gateways() {

@@ -26,7 +26,7 @@ import (
 // restart and after it.
 func TestTrap18Descendants(t *testing.T) {
 	t.Parallel()
-	f := fleet.New(t, fleet.Options{Process: true, Profiles: []fleet.Profile{
+	f := fleet.New(t, fleet.Options{Outside: outside, Process: true, Profiles: []fleet.Profile{
 		{Name: fleet.Default, Plist: fleet.Newest}, {Name: "work", Plist: fleet.Middle}, {Name: "ops", Plist: fleet.Oldest},
 	}})
 	mark := f.Mark()
@@ -75,7 +75,7 @@ func TestTrap18Descendants(t *testing.T) {
 // an unknown label: what belongs to it is launchd's, whether or not the job is one to restart.
 func TestTrap19UnknownJobs(t *testing.T) {
 	t.Parallel()
-	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{
+	f := fleet.New(t, fleet.Options{Outside: outside, Profiles: []fleet.Profile{
 		{Name: fleet.Default, Plist: fleet.Oldest},
 		{Name: "work", Plist: fleet.Middle, Label: "ai.hermes.gateway-0badcafe"}, // a hash from before
 		{Name: "ops", Plist: fleet.Newest, Label: "ai.hermes.gateway.ops"},

@@ -151,8 +151,8 @@ func (h *Hermes) spare(takesOver func(home string) bool, p sweep.Planned) (reaso
 		return "it is not known whose gateway it is"
 	case !h.owns(home):
 		return "it is a gateway of another installation, " + home
-	case !proven && h.in.Root != h.in.Native:
-		return "it is not known to belong to the installation in " + h.in.Root
+	case !proven: // its arguments could be those of another installation's
+		return "it is not known to belong to the installation in " + h.in.Root + ": its environment cannot be read, and no home names it"
 	}
 	if !takesOver(home) {
 		return "no job of launchd's would take its place"
