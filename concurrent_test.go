@@ -359,7 +359,7 @@ func restartThrough(t *testing.T, h *hermesgw.Hermes, profile string, o hermesgw
 func TestTrap67UpdateAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	slow := fleet.Standin{IgnoreTERM: true} // it ends when the test says so
-	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Middle}, {Name: "slow", Plist: fleet.Middle, Standin: slow},
+	f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Middle}, {Name: "slow", Plist: fleet.Middle, Standin: slow},
 		{Name: "busy", Plist: fleet.Middle, Standin: fleet.Standin{DrainForever: true}}}})
 	update := func(f *fleet.Fleet, profile string) {
 		if _, err := f.Client.Kickstart(context.Background(), f.Gateway(profile).Target, launchd.KickstartOptions{Kill: true, Unthrottle: true}); err != nil {
