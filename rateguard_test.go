@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -50,6 +51,9 @@ func TestTrap68RateGuard(t *testing.T) {
 // ahead, as after a sleep of so long.
 func TestRateGuardAfterSleep(t *testing.T) {
 	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux has time namespaces")
+	}
 	path, err := exec.LookPath("unshare")
 	if err != nil {
 		t.Skip("no unshare(1) here: ", err)

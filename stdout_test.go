@@ -33,7 +33,7 @@ func TestTrap71NobodyReads(t *testing.T) {
 		r.Close()
 		return w
 	}
-	open := func(path string) *os.File {
+	open := func(t *testing.T, path string) *os.File {
 		file, err := os.OpenFile(path, os.O_RDWR, 0)
 		if err != nil {
 			t.Skip(err)
@@ -41,30 +41,30 @@ func TestTrap71NobodyReads(t *testing.T) {
 		t.Cleanup(func() { file.Close() })
 		return file
 	}
-	shell := func(cmd *exec.Cmd, script string) {
+	shell := func(t *testing.T, cmd *exec.Cmd, script string) {
 		fleet.NeedsShell(t)
 		cmd.Path, cmd.Args = "/bin/sh", append([]string{"/bin/sh", "-c", script, "sh", cmd.Path}, cmd.Args[1:]...)
 	}
 	var gone *os.File // the end of a pipe that is closed while the command works
 	for name, one := range map[string]struct {
-		prepare func(*exec.Cmd)
+		prepare func(*testing.T, *exec.Cmd)
 		while   func(*underWay)
 	}{
-		"no reader":                   {prepare: func(cmd *exec.Cmd) { cmd.Stdout, cmd.Stderr = closed(), closed() }},
-		"a full disk":                 {prepare: func(cmd *exec.Cmd) { cmd.Stdout, cmd.Stderr = open("/dev/full"), open("/dev/full") }},
-		"the reader goes":             {prepare: func(cmd *exec.Cmd) { gone, cmd.Stdout = pipe(); cmd.Stderr = cmd.Stdout }, while: func(*underWay) { gone.Close() }},
-		"all closed":                  {prepare: func(cmd *exec.Cmd) { shell(cmd, `exec "$@" <&- >&- 2>&-`) }},
+		"no reader":                   {prepare: func(t *testing.T, cmd *exec.Cmd) { cmd.Stdout, cmd.Stderr = closed(), closed() }},
+		"a full disk":                 {prepare: func(t *testing.T, cmd *exec.Cmd) { cmd.Stdout, cmd.Stderr = open(t, "/dev/full"), open(t, "/dev/full") }},
+		"the reader goes":             {prepare: func(t *testing.T, cmd *exec.Cmd) { gone, cmd.Stdout = pipe(); cmd.Stderr = cmd.Stdout }, while: func(*underWay) { gone.Close() }},
+		"all closed":                  {prepare: func(t *testing.T, cmd *exec.Cmd) { shell(t, cmd, `exec "$@" <&- >&- 2>&-`) }},
 		"SIGPIPE":                     {while: func(u *underWay) { u.signal(syscall.SIGPIPE) }},
-		"no terminal, its own leader": {prepare: func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }},
-		"SIGHUP ignored, as by nohup": {prepare: func(cmd *exec.Cmd) { shell(cmd, `trap "" HUP; exec "$@" >&- 2>&-`) }, while: func(u *underWay) { u.signal(syscall.SIGHUP) }},
-		"stdin is not for reading":    {prepare: func(cmd *exec.Cmd) { cmd.Stdin = closed() }},
+		"no terminal, its own leader": {prepare: func(t *testing.T, cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }},
+		"SIGHUP ignored, as by nohup": {prepare: func(t *testing.T, cmd *exec.Cmd) { shell(t, cmd, `trap "" HUP; exec "$@" >&- 2>&-`) }, while: func(u *underWay) { u.signal(syscall.SIGHUP) }},
+		"stdin is not for reading":    {prepare: func(t *testing.T, cmd *exec.Cmd) { cmd.Stdin = closed() }},
 	} {
 		for _, format := range []string{"", "--json"} {
 			t.Run(strings.TrimSpace(name+" "+format), func(t *testing.T) {
 				m := f.Mark()
 				cmd := f.Prepare(strings.Fields("restart --all --force " + format)...)
 				if one.prepare != nil {
-					one.prepare(cmd)
+					one.prepare(t, cmd)
 				}
 				u := start(t, cmd)
 				f.Wait(m, about(kickstart, f.Gateway("work").Label))
