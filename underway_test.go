@@ -87,7 +87,11 @@ func holdFlight(t *testing.T, f *fleet.Fleet, profile, note string) (release fun
 	}
 	file, err := os.OpenFile(flightPath(f, f.Gateway(profile).Target), os.O_RDWR|os.O_CREATE, 0o600)
 	if err == nil {
-		err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		// One that was let go is held on by a process that another test is about to start.
+		eventually(t, "the lock is free", func() bool {
+			err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+			return err != unix.EWOULDBLOCK
+		})
 	}
 	if err == nil {
 		err = file.Truncate(0)
