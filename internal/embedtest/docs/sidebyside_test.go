@@ -88,6 +88,10 @@ func TestSideBySide(t *testing.T) {
 		{"`hermes-gw restart --all --wait ready`", "hermes-gw restart --all --wait ready", []uint64{kickstart, kickstart, kickstart}},
 	} {
 		r := play(t, s)
+		if len(s.changes) == 1 {
+			// launchd can name the old process, which it has not reaped yet: then it is asked again.
+			r.changes = slices.Compact(r.changes)
+		}
 		if !slices.Equal(r.changes, s.changes) {
 			t.Errorf("%s: the requests that change something were %d, not %d", s.name, r.changes, s.changes)
 		}
