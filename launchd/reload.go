@@ -2,6 +2,7 @@ package launchd
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -104,7 +105,8 @@ type reload struct {
 	o     ReloadOptions
 	res   ReloadResult
 	files reloadFiles
-	owner int // uid of the files
+	lock  *os.File // held
+	owner int      // uid of the files
 	note  reloadNote
 	disk  map[string]any // the property list that is to be loaded
 	text  definitionText // what launchd definitionText of the old definition
@@ -183,6 +185,7 @@ func (r *reload) begin(ctx context.Context) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("reload %s: %w", r.t, err)
 	}
+	r.lock = lock
 	unlock = func() { lock.Close() }
 	if os.Geteuid() != r.owner { // or the user could not lock it later
 		if err := lock.Chown(r.owner, -1); err != nil {
@@ -302,10 +305,10 @@ func (r *reload) neverRan(ctx context.Context, why error) error {
 
 // write leaves what the worker needs.
 func (r *reload) write() error {
-	os.Remove(r.files.result())
+	r.files.removeResults()
 	r.files.removeParts()
 	r.note = reloadNote{
-		Version: noteVersion, Target: r.t, Path: r.o.Path, Old: r.old, Step: stepUnload, Digest: r.note.Digest,
+		Version: noteVersion, ID: rand.Text(), Target: r.t, Path: r.o.Path, Old: r.old, Step: stepUnload, Digest: r.note.Digest,
 	}
 	exit, ends := r.exitTimeout()
 	if !ends {
@@ -318,6 +321,9 @@ func (r *reload) write() error {
 		return err
 	}
 	if err := r.writePlist(r.files.plist(), r.workerDefinition()); err != nil {
+		return err
+	}
+	if _, err := r.lock.WriteAt([]byte(r.note.ID), 0); err != nil {
 		return err
 	}
 	return r.files.writeNote(r.files.note(), r.note, r.owner)
@@ -339,7 +345,8 @@ func (r *reload) clear() {
 	}
 }
 
-// follow waits until the worker has removed itself, and reads what it left.
+// follow waits until the worker has removed itself, and reads what it left. A worker that
+// another reload has loaded since is not waited for.
 func (r *reload) follow(ctx context.Context) error {
 	worker := r.files.worker(r.t)
 	if exit, ends := r.exitTimeout(); ends {
@@ -351,7 +358,7 @@ func (r *reload) follow(ctx context.Context) error {
 	r.emit(Event{Kind: EventWaiting, Detail: worker.String()})
 	for wait := (backoff{}); ; {
 		j, err := r.c.look(ctx, worker)
-		if errors.Is(err, ErrNotLoaded) {
+		if errors.Is(err, ErrNotLoaded) || r.followed() {
 			return r.conclude(ctx)
 		}
 		r.nudge(ctx, j)
@@ -365,20 +372,33 @@ func (r *reload) follow(ctx context.Context) error {
 	}
 }
 
+// followed reports whether another reload of the job has begun since, so that this one is over.
+func (r *reload) followed() bool {
+	id, err := r.files.last()
+	return err == nil && id != r.note.ID
+}
+
 // conclude turns the worker's result and what launchd says into one.
 func (r *reload) conclude(ctx context.Context) error {
-	n, err := readNoteOf(r.owner, r.files.result())
+	path := r.files.result(r.note.ID)
+	n, err := readNoteOf(r.owner, path)
 	if err != nil {
 		r.res.Outcome = OutcomeUnknown
 		return fmt.Errorf("reload %s: the worker left no result: %w", r.t, err)
 	}
+	os.Remove(path)
 	j, err := r.c.look(ctx, r.t)
-	if err != nil {
+	switch {
+	case r.followed(): // asked after launchd
+		// What launchd says is about the other reload. The worker has seen the process of this one.
+		r.res.New = n.New
+	case err != nil:
 		return fmt.Errorf("%w%s", renamed(r.op, err), because(n))
-	}
-	if r.replaced(ctx, j.PID) {
+	case r.replaced(ctx, j.PID):
 		r.res.New = j.PID
-		r.emit(Event{Kind: EventSpawned, PID: j.PID})
+	}
+	if r.res.New > 0 {
+		r.emit(Event{Kind: EventSpawned, PID: r.res.New})
 	}
 	r.res.RolledBack = n.RolledBack
 	switch {

@@ -39,7 +39,7 @@ func (e *embedded) reloads() ReloadOptions {
 // worker is the target of a job's worker.
 func (e *embedded) worker(t Target) Target { return filesOf(e.dir+"/state", t).worker(t) }
 
-// left checks that a reload left nothing but its lock, its log and its result.
+// left checks that a reload left nothing but its lock and its log.
 func (e *embedded) left(t Target) {
 	e.t.Helper()
 	_, err := e.Inspect(e.t.Context(), e.worker(t))
@@ -49,7 +49,7 @@ func (e *embedded) left(t Target) {
 		e.t.Fatal(err)
 	}
 	for _, f := range files {
-		if name := f.Name(); !strings.HasSuffix(name, ".lock") && !strings.HasSuffix(name, ".log") && !strings.HasSuffix(name, ".result.json") {
+		if name := f.Name(); !strings.HasSuffix(name, ".lock") && !strings.HasSuffix(name, ".log") {
 			e.t.Errorf("%s is left", name)
 		}
 	}
@@ -251,6 +251,90 @@ func TestReloadTwice(t *testing.T) {
 	}
 	e.running(job)
 	e.left(job)
+}
+
+// Another reload begins before the first one has looked at what became of its own: each knows
+// its own result, whether the other is over by then or has just unloaded the job.
+func TestReloadFollowed(t *testing.T) {
+	for name, over := range map[string]bool{"over": true, "under way": false} {
+		t.Run(name, func(t *testing.T) {
+			e := embed(t, launchdsim.Options{TimeScale: 0.1})
+			job := e.load("job", sleeper, keepAlive)
+			fifo, ran := e.fifo("job.fifo")
+			// It ends when it is let go.
+			e.plist("job", "trap 'until [ -e "+e.dir+"/go ]; do sleep 0.01; done; exit' TERM; echo $$ > "+fifo+"; while :; do sleep 0.01; done",
+				keepAlive+"<key>ExitTimeOut</key><integer>0</integer>")
+			old := e.pid(job)
+			var second sync.WaitGroup
+			var secondResult ReloadResult
+			var secondErr error
+			letGo := func() {
+				if err := os.WriteFile(e.dir+"/go", nil, 0o600); err != nil {
+					t.Error(err)
+				}
+				second.Wait()
+			}
+			defer letGo()
+			new := 0
+			o := e.reloads()
+			o.OnEvent = func(ev Event) {
+				if ev.Kind != EventWaiting {
+					return
+				}
+				e.gone(e.worker(job))
+				new = ran()
+				other, c := e.reloads(), e.open()
+				from := e.seen()
+				second.Go(func() { secondResult, secondErr = c.Reload(t.Context(), job, other) })
+				if e.state(from, "job", string(StateSIGTERMed)); over {
+					letGo()
+				}
+			}
+			r, err := e.Reload(t.Context(), job, o)
+			if err != nil || r.Outcome != OutcomeRestarted || r.Old != old || r.New != new {
+				t.Errorf("the first: %+v, %v", r, err)
+			}
+			if _, err := e.Inspect(t.Context(), e.worker(job)); over != errors.Is(err, ErrNotLoaded) {
+				t.Errorf("the worker of the second when the first is over: %v", err)
+			}
+			letGo()
+			if secondErr != nil || secondResult.Outcome != OutcomeRestarted || secondResult.Old != new || secondResult.New != e.pid(job) {
+				t.Errorf("the second: %+v, %v", secondResult, secondErr)
+			}
+			e.running(job)
+			e.left(job)
+		})
+	}
+}
+
+// A result that no client has come for goes with a later reload; one that is fresh may be waited
+// for.
+func TestReloadRemovesResults(t *testing.T) {
+	e := embed(t, launchdsim.Options{TimeScale: 0.1})
+	job := e.load("job", sleeper, keepAlive)
+	o := e.reloads()
+	if err := os.Mkdir(o.StateDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	result := func(t Target, id string, age time.Duration) string {
+		path, at := filesOf(o.StateDir, t).result(id), time.Now().Add(-age)
+		if err := errors.Join(os.WriteFile(path, []byte("{}"), 0o600), os.Chtimes(path, at, at)); err != nil {
+			e.t.Fatal(err)
+		}
+		return path
+	}
+	forgotten, fresh, other := result(job, "A", resultKept+time.Minute), result(job, "B", 0), result(e.target("other"), "A", time.Hour)
+	if _, err := e.Reload(t.Context(), job, o); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(forgotten); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is left: %v", forgotten, err)
+	}
+	for _, path := range []string{fresh, other} {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // running checks that exactly one process of the job runs, the one launchd names.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,6 +32,7 @@ const (
 // the worker can be killed at any moment.
 type reloadNote struct {
 	Version    int        `json:"version"` // 1
+	ID         string     `json:"id"`      // of this reload, which no other has
 	Target     Target     `json:"target"`
 	Path       string     `json:"path"`        // of the plist that is to be loaded
 	Digest     string     `json:"digest"`      // of its contents when they were checked
@@ -63,12 +65,49 @@ func filesOf(dir string, t Target) reloadFiles {
 	return reloadFiles{dir, hex.EncodeToString(sum[:4])}
 }
 
-func (f reloadFiles) note() string   { return filepath.Join(f.dir, "reload-"+f.name+".json") }
-func (f reloadFiles) result() string { return filepath.Join(f.dir, "reload-"+f.name+".result.json") }
-func (f reloadFiles) plist() string  { return filepath.Join(f.dir, "reload-"+f.name+".plist") }
-func (f reloadFiles) saved() string  { return filepath.Join(f.dir, "reload-"+f.name+".saved.plist") }
-func (f reloadFiles) lock() string   { return filepath.Join(f.dir, "reload-"+f.name+".lock") }
-func (f reloadFiles) log() string    { return filepath.Join(f.dir, "reload-"+f.name+".log") }
+func (f reloadFiles) note() string  { return filepath.Join(f.dir, "reload-"+f.name+".json") }
+func (f reloadFiles) plist() string { return filepath.Join(f.dir, "reload-"+f.name+".plist") }
+func (f reloadFiles) saved() string { return filepath.Join(f.dir, "reload-"+f.name+".saved.plist") }
+func (f reloadFiles) lock() string  { return filepath.Join(f.dir, "reload-"+f.name+".lock") }
+func (f reloadFiles) log() string   { return filepath.Join(f.dir, "reload-"+f.name+".log") }
+
+// last is the ID of the reload that has begun last: who begins one writes it into the lock.
+func (f reloadFiles) last() (string, error) {
+	file, err := os.OpenFile(f.lock(), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	b, err := io.ReadAll(io.LimitReader(file, 64))
+	return string(b), err
+}
+
+// result is what the worker of one reload leaves for its client. Each reload has its own: the
+// next one may begin before the client of this one has read it.
+func (f reloadFiles) result(id string) string {
+	return filepath.Join(f.dir, "reload-"+f.name+"."+id+resultSuffix)
+}
+
+const (
+	resultSuffix = ".result.json"
+	// resultKept is for how long a result waits for its client, which is there within
+	// a second if it still runs.
+	resultKept = 10 * time.Minute
+)
+
+// removeResults removes those that nobody has come for.
+func (f reloadFiles) removeResults() {
+	entries, _ := os.ReadDir(f.dir)
+	for _, e := range entries {
+		name := e.Name()
+		if !strings.HasPrefix(name, "reload-"+f.name+".") || !strings.HasSuffix(name, resultSuffix) {
+			continue
+		}
+		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > resultKept {
+			os.Remove(filepath.Join(f.dir, name))
+		}
+	}
+}
 
 // replace puts a whole file in place of one of these.
 func (f reloadFiles) replace(path string, b []byte, owner int) error {

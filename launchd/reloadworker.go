@@ -310,8 +310,11 @@ func (w *reloadWorker) rollBack(ctx context.Context) error {
 
 // finish leaves the result, and nothing else.
 func (w *reloadWorker) finish(ctx context.Context) error {
-	if err := w.files.writeNote(w.files.result(), w.note, os.Geteuid()); err != nil {
+	if err := w.files.writeNote(w.files.result(w.note.ID), w.note, os.Geteuid()); err != nil {
 		return fmt.Errorf("reload worker: %w", err)
+	}
+	if saved := w.files.saved(); !w.note.RolledBack && w.note.Path != saved { // launchd names it as the job's plist after a roll-back
+		os.Remove(saved)
 	}
 	if err := os.Remove(w.files.note()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("reload worker: %w", err)
@@ -323,11 +326,6 @@ func (w *reloadWorker) finish(ctx context.Context) error {
 func (w *reloadWorker) vanish(ctx context.Context) error {
 	os.Remove(w.files.plist())
 	w.files.removeParts()
-	if n, err := readNote(w.files.result()); err == nil && !n.RolledBack {
-		if saved := w.files.saved(); n.Path != saved { // launchd names it as the job's plist after a roll-back
-			os.Remove(saved)
-		}
-	}
 	err := w.c.Bootout(ctx, w.files.worker(w.t))
 	if errors.Is(err, ErrStopping) {
 		// launchd stops this process now. If it does not, the next worker tries again: one that

@@ -379,8 +379,7 @@ func TestKilledTwoReloads(t *testing.T) {
 	r.settled("nobody killed it")
 	ended := func(cmd *exec.Cmd) {
 		switch code := cmd.ProcessState.ExitCode(); code {
-		// Unknown: the next reload has taken its result away, and it says that it cannot tell.
-		case exitRefused, exitUnknown:
+		case exitRefused:
 			busy++
 		case exitOK:
 		default:
