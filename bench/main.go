@@ -4,8 +4,8 @@
 //	go run ./bench [--method NAME]... [-n PAIRS] [--json] [--svg FILE] [--live] [--launchctl PATH] [--against FILE]
 //
 // Without --live it starts an embedded launchd, a model. With --live, on macOS, it asks the
-// launchd of this Mac. In both it loads one throwaway job of its own, restarts that one and no
-// other, and unloads it. RESULTS.md says how to read the figures, and has some.
+// launchd of this Mac. In both it loads a throwaway job of its own, restarts that one and no
+// other, and unloads it, ten times in a row. RESULTS.md says how to read the figures, and has some.
 //
 // It exits with 0; 1 if something failed, or rows differ from those of --against; 2 if the
 // command line was not understood; 128+n if signal n interrupted it. It leaves nothing behind.
@@ -159,7 +159,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := build(ctx, bin); err != nil {
 		return why(ctx, err)
 	}
-	r, err := measureIn(ctx, o, bin, e, stderr)
+	r, err := measure(ctx, o, bin, e, stderr)
 	if err != nil {
 		return why(ctx, err)
 	}
@@ -174,36 +174,47 @@ func why(ctx context.Context, err error) error {
 	return err
 }
 
-// measureIn measures in a world that is gone when it returns.
-func measureIn(ctx context.Context, o options, bin string, e environment, stderr io.Writer) (r *report, err error) {
+// measure measures one stretch after the other, each in a world of its own: how a process happens
+// to lie in memory makes it faster or slower for as long as it lives, and one launchd would give
+// a run figures that the next run does not have.
+func measure(ctx context.Context, o options, bin string, e environment, stderr io.Writer) (*report, error) {
+	start := time.Now()
+	results := map[string]measured{}
+	var groups []group
+	list := shares(o.pairs)
+	for n, rounds := range list {
+		fmt.Fprintf(stderr, "bench: %d of %d\n", n, len(list))
+		var err error
+		if groups, err = measureIn(ctx, o, bin, rounds, &e, results); err != nil {
+			return nil, err
+		}
+	}
+	fmt.Fprintf(stderr, "bench: %d of %d\n", len(list), len(list))
+	e.Load += ", in the end " + loadAverage()
+	r := newReport(e, o.pairs+o.pairs%2, groups, results)
+	r.Took = time.Since(start).Seconds()
+	return r, nil
+}
+
+// measureIn measures a stretch in a world that is gone when it returns.
+func measureIn(ctx context.Context, o options, bin string, rounds int, e *environment, results map[string]measured) (groups []group, err error) {
 	w, err := newWorld(ctx, o.setup, bin)
 	defer func() {
 		if closing := w.close(ctx); closing != nil {
-			r, err = nil, errors.Join(err, fmt.Errorf("clean up: %w", closing))
+			err = errors.Join(err, fmt.Errorf("clean up: %w", closing))
 		}
 	}()
 	if err != nil {
 		return nil, err
 	}
 	e.of(ctx, w)
-	groups, err := w.groups()
-	if err != nil {
+	if groups, err = w.groups(); err != nil {
 		return nil, err
 	}
 	if groups, err = choose(groups, o.methods); err != nil {
 		return nil, usageError{err}
 	}
-	start := time.Now()
-	results, err := measureAll(ctx, groups, o.pairs, func(done, all int) {
-		fmt.Fprintf(stderr, "bench: %d of %d\n", done, all)
-	})
-	if err != nil {
-		return nil, err
-	}
-	e.Load += ", in the end " + loadAverage()
-	r = newReport(e, o.pairs+o.pairs%2, groups, results)
-	r.Took = time.Since(start).Seconds()
-	return r, nil
+	return groups, stretch(ctx, groups, rounds, results)
 }
 
 func readReport(path string) (*report, error) {

@@ -102,6 +102,17 @@ func methodNames(groups []group) (names []string) {
 // mostStretches is into how many stretches a run is divided.
 const mostStretches = 10
 
+// shares divides pairs, rounded up to an even number, into stretches: each has as many rounds of
+// two as the next, or one more.
+func shares(pairs int) []int {
+	rounds := (pairs + 1) / 2
+	list := make([]int, min(mostStretches, rounds))
+	for n := range list {
+		list[n] = rounds*(n+1)/len(list) - rounds*n/len(list)
+	}
+	return list
+}
+
 // measured is what was measured of one method, by stretch of the run.
 type measured [][]sample
 
@@ -122,39 +133,29 @@ func (m measured) values(of metric) [][]float64 {
 	return all
 }
 
-// measureAll runs every method of every group pairs times (rounded up to an even number),
-// burst times in a row each. All groups take their turn in every stretch of the run, so that
-// what disturbs it for a while disturbs them all; within a group the order of the methods is
-// A B B A: whatever grows or shrinks steadily is the same for each. One round before is not
-// counted.
-func measureAll(ctx context.Context, groups []group, pairs int, progress func(done, all int)) (map[string]measured, error) {
-	rounds := (pairs + 1) / 2
-	stretches := min(mostStretches, rounds)
-	results := map[string]measured{}
-	for n := -1; n < stretches; n++ {
-		progress(max(n, 0), stretches)
-		share := 1 // of a warm-up
-		if n >= 0 {
-			share = rounds*(n+1)/stretches - rounds*n/stretches
-		}
-		for _, g := range groups {
-			got := make([][]sample, len(g.methods))
-			for range share {
-				if err := g.round(ctx, got); err != nil {
-					return nil, err
-				}
-			}
-			if n < 0 {
-				continue
-			}
-			for i, m := range g.methods {
-				name := g.name + "/" + m.name
-				results[name] = append(results[name], got[i])
-			}
+// stretch runs every method of every group in rounds, burst times in a row each, and adds what
+// was measured to results. All groups take their turn in every stretch of a run, so that what
+// disturbs it for a while disturbs them all; within a group the order of the methods is A B B A:
+// whatever grows or shrinks steadily is the same for each. One round before is not counted.
+func stretch(ctx context.Context, groups []group, rounds int, results map[string]measured) error {
+	for _, g := range groups {
+		if err := g.round(ctx, make([][]sample, len(g.methods))); err != nil {
+			return err
 		}
 	}
-	progress(stretches, stretches)
-	return results, nil
+	for _, g := range groups {
+		got := make([][]sample, len(g.methods))
+		for range rounds {
+			if err := g.round(ctx, got); err != nil {
+				return err
+			}
+		}
+		for i, m := range g.methods {
+			name := g.name + "/" + m.name
+			results[name] = append(results[name], got[i])
+		}
+	}
+	return nil
 }
 
 // round is A B B A.

@@ -11,7 +11,7 @@ import (
 )
 
 // The order within a group is A B B A, and the warm-up is not counted.
-func TestMeasureAllOrder(t *testing.T) {
+func TestStretchOrder(t *testing.T) {
 	var order []string
 	counting := func(name string) method {
 		return method{name: name, measure: func(context.Context) (sample, error) {
@@ -23,39 +23,39 @@ func TestMeasureAllOrder(t *testing.T) {
 		{name: "g", methods: []method{counting("a"), counting("b")}},
 		{name: "h", burst: 2, methods: []method{counting("c")}},
 	}
-	results, err := measureAll(t.Context(), groups, 3, func(int, int) {})
-	if err != nil {
-		t.Fatal(err)
+	results := map[string]measured{}
+	for range 2 {
+		if err := stretch(t.Context(), groups, 1, results); err != nil {
+			t.Fatal(err)
+		}
 	}
 	round := "a b b a c c c c"
-	if got := strings.Join(order, " "); got != strings.Join([]string{round, round, round}, " ") {
+	if got := strings.Join(order, " "); got != strings.Join([]string{round, round, round, round}, " ") {
 		t.Error(got)
 	}
 	got := slices.Concat(results["g/a"].values(total)...)
-	if !slices.Equal(got, []float64{9, 12, 17, 20}) || len(results["g/a"]) != 2 || len(slices.Concat(results["h/c"]...)) != 8 {
+	if !slices.Equal(got, []float64{9, 12, 25, 28}) || len(results["g/a"]) != 2 || len(slices.Concat(results["h/c"]...)) != 8 {
 		t.Error(got, results)
 	}
 }
 
-func TestMeasureAllShares(t *testing.T) {
-	one := method{name: "m", measure: func(context.Context) (sample, error) { return sample{total: 1}, nil }}
+func TestShares(t *testing.T) {
 	for _, pairs := range []int{1, 2, 3, 20, 25, 100} {
-		results, err := measureAll(t.Context(), []group{{name: "g", methods: []method{one}}}, pairs, func(int, int) {})
-		if err != nil {
-			t.Fatal(err)
-		}
-		m := results["g/m"]
-		if n := len(slices.Concat(m...)); n != pairs+pairs%2 || len(m) > mostStretches {
-			t.Errorf("%d pairs: %d runs in %d stretches", pairs, n, len(m))
-		}
-		for _, stretch := range m {
-			if len(stretch) == 0 {
+		all, list := 0, shares(pairs)
+		for _, rounds := range list {
+			if all += 2 * rounds; rounds == 0 {
 				t.Errorf("%d pairs: an empty stretch", pairs)
 			}
 		}
+		if all != pairs+pairs%2 || len(list) > mostStretches || slices.Max(list)-slices.Min(list) > 1 {
+			t.Errorf("%d pairs: %v", pairs, list)
+		}
 	}
+}
+
+func TestStretchFails(t *testing.T) {
 	failing := method{name: "f", measure: func(context.Context) (sample, error) { return nil, errNoPeak }}
-	if _, err := measureAll(t.Context(), []group{{name: "g", methods: []method{failing}}}, 2, func(int, int) {}); !errors.Is(err, errNoPeak) {
+	if err := stretch(t.Context(), []group{{name: "g", methods: []method{failing}}}, 2, map[string]measured{}); !errors.Is(err, errNoPeak) {
 		t.Error(err)
 	}
 }

@@ -27,7 +27,7 @@ func TestSmoke(t *testing.T) {
 		t.Fatal(err)
 	}
 	var progress, out bytes.Buffer
-	r, err := measureIn(t.Context(), o, bin, look(t.Context()), &progress)
+	r, err := measure(t.Context(), o, bin, look(t.Context()), &progress)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,11 +83,14 @@ func TestInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = measureAll(ctx, groups, 100, func(done, _ int) {
-		if done == 1 {
-			cancel(interruption{syscall.SIGTERM})
+	restart, restarts := groups[0].methods[0].measure, 0
+	groups[0].methods[0].measure = func(ctx context.Context) (sample, error) {
+		if restarts++; restarts == 5 {
+			time.AfterFunc(5*time.Millisecond, func() { cancel(interruption{syscall.SIGTERM}) })
 		}
-	})
+		return restart(ctx)
+	}
+	err = stretch(ctx, groups, 1000, map[string]measured{})
 	if err = why(ctx, err); exitOf(err, &bytes.Buffer{}) != 128+int(syscall.SIGTERM) {
 		t.Error(err)
 	}
