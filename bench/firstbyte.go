@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -72,17 +73,22 @@ func (w *world) starts() (group, error) {
 	target := w.job.Target
 	target.Label += ".none"
 	run := func(name string, args ...string) func(context.Context) (sample, error) {
-		args = append(args, target.String())
 		return func(ctx context.Context) (sample, error) { return w.startToByte(ctx, name, args...) }
 	}
+	msg, err := w.message(routineKickstart)
+	if err != nil {
+		return group{}, err
+	}
+	frame, err := frameOf(routineKickstart, msg)
 	return group{
-		name: "Start", reference: "dial", burst: 2,
+		name: "Start", reference: "bare", burst: 2,
 		what: "a program is run that wants a job restarted; a server knows no such job",
 		methods: []method{
-			{"dial", "the stand-in for launchctl: net.Dial, a write, a read", run(w.standIn, "kickstart", "-k")},
-			{"hermes-gw", "hermes-gw restart", run(w.hermes, "restart", "--force")},
+			{"bare", "net.Dial, and a write of bytes that were made before", run(w.bare, filepath.Join(w.dir, "first"), hex.EncodeToString(frame))},
+			{"stand-in", "the stand-in for launchctl, which makes the request and reads the answer", run(w.standIn, "kickstart", "-k", target.String())},
+			{"hermes-gw", "hermes-gw restart", run(w.hermes, "restart", "--force", target.String())},
 		},
-	}, nil
+	}, err
 }
 
 func (w *world) startToByte(ctx context.Context, name string, args ...string) (sample, error) {

@@ -61,6 +61,12 @@ func echo(c net.Conn) {
 	}
 }
 
+// frameOf is a request as the embedded launchd reads it.
+func frameOf(routine uint64, msg xpc.Dict) ([]byte, error) {
+	frame, _, err := xpcwire.AppendRequest(nil, xpcwire.Request{Routine: routine, Magic: xpcwire.Magic}, msg)
+	return frame, err
+}
+
 // pingPong is the floor of a socket.
 type pingPong struct {
 	net.Conn
@@ -70,7 +76,7 @@ type pingPong struct {
 // newPingPong makes the floor of one request: frames of the sizes of that request and of the
 // answer that the launchd at the socket launchd gives it.
 func newPingPong(launchd, echo string, routine uint64, msg xpc.Dict) (*pingPong, error) {
-	request, _, err := xpcwire.AppendRequest(nil, xpcwire.Request{Routine: routine, Magic: xpcwire.Magic}, msg)
+	request, err := frameOf(routine, msg)
 	if err != nil {
 		return nil, err
 	}

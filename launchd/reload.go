@@ -2,12 +2,12 @@ package launchd
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"time"
@@ -308,7 +308,7 @@ func (r *reload) write() error {
 	r.files.removeResults()
 	r.files.removeParts()
 	r.note = reloadNote{
-		Version: noteVersion, ID: rand.Text(), Target: r.t, Path: r.o.Path, Old: r.old, Step: stepUnload, Digest: r.note.Digest,
+		Version: noteVersion, ID: fmt.Sprintf("%016x", rand.Uint64()), Target: r.t, Path: r.o.Path, Old: r.old, Step: stepUnload, Digest: r.note.Digest,
 	}
 	exit, ends := r.exitTimeout()
 	if !ends {
@@ -323,6 +323,7 @@ func (r *reload) write() error {
 	if err := r.writePlist(r.files.plist(), r.workerDefinition()); err != nil {
 		return err
 	}
+	// As long as the one before: it replaces all of it.
 	if _, err := r.lock.WriteAt([]byte(r.note.ID), 0); err != nil {
 		return err
 	}
