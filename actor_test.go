@@ -30,6 +30,7 @@ type actor struct {
 	Goes     bool       // may be ended
 	Hide     bool       // the system shows no arguments of it, as in the middle of an exec
 	HideEnv  bool       // the system shows no environment of it
+	Env      []string   // added to what it gets
 	Init     []string   // runs this path and argv, as the first process of a pid namespace
 	Launchd  string
 	Where    hermesgw.Where
@@ -150,7 +151,7 @@ func bystander(t *testing.T, f *fleet.Fleet, a actor, attr syscall.SysProcAttr, 
 	a.Sit = true
 	attr.Setsid = true
 	var stderr strings.Builder
-	cmd := &exec.Cmd{Path: cast(t, f, argv[0]), Args: argv, Env: append(os.Environ(), "HERMES_HOME="+f.Root, a.env()), Dir: "/", SysProcAttr: &attr, Stderr: &stderr}
+	cmd := &exec.Cmd{Path: cast(t, f, argv[0]), Args: argv, Env: append(append(os.Environ(), "HERMES_HOME="+f.Root, a.env()), a.Env...), Dir: "/", SysProcAttr: &attr, Stderr: &stderr}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

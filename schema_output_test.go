@@ -92,6 +92,7 @@ func TestJSON(t *testing.T) {
 		"one job":                    jsonOneJob,
 		"reload":                     jsonReload,
 		"ps":                         jsonPS,
+		"probe":                      jsonProbe,
 		"status":                     jsonStatus,
 		"nothing to do with jobs":    jsonOthers,
 		"the library":                jsonLibrary,
@@ -532,6 +533,37 @@ func jsonPS(t *testing.T) {
 	if p.Code != 0 || p.results()[0]["managed"] != nil {
 		t.Error(p.Stdout)
 	}
+}
+
+func jsonProbe(t *testing.T) {
+	f := fleet.New(t, fleet.Options{Outside: true, TimeScale: 0.1})
+	statuses := func(p printed) map[string]bool {
+		found := map[string]bool{}
+		for _, q := range p.doc["probe"].(map[string]any)["questions"].([]any) {
+			found[q.(map[string]any)["status"].(string)] = true
+		}
+		return found
+	}
+	if p := inJSON(t, f, "probe").shows(t, 0); statuses(p)["failed"] {
+		t.Error(p.Stdout)
+	}
+	// Questions that have no answer.
+	f.Launchd.SetFaults(launchdtest.Fault{Kind: launchdtest.Garbage, Routine: 702})
+	if p := inJSON(t, f, "probe").shows(t, 3); !statuses(p)["failed"] {
+		t.Error(p.Stdout)
+	}
+	f.Launchd.SetFaults()
+
+	g := fleet.New(t, fleet.Options{Outside: true, NoGUI: true, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest, User: true}}})
+	m := g.Mark()
+	u := start(t, g.Prepare("probe", "--json"))
+	g.Wait(m, func(e launchdtest.Event) bool { return e.Kind == launchdtest.Request && e.Routine == 800 })
+	u.signal(syscall.SIGHUP)
+	if p := readJSON(t, u.end(), nil).shows(t, 129); !statuses(p)["not asked"] {
+		t.Error(p.Stdout)
+	}
+	inJSON(t, g, "probe", "--uid", "501").shows(t, 2)
+	inJSON(t, g, "probe", "--help").shows(t, 0)
 }
 
 // stopped waits until a process has been stopped, which only the process table tells.

@@ -206,6 +206,52 @@ func TestSweepUnproven(t *testing.T) {
 	}
 }
 
+// A gateway without HERMES_HOME is that of its $HOME, which need not be the account's: a sandbox's or a
+// test's is left alone, whatever its arguments.
+func TestSweepOtherHOME(t *testing.T) {
+	t.Parallel()
+	f := fleet.New(t, fleet.Options{Outside: outside, Profiles: []fleet.Profile{{Name: fleet.Default, Plist: fleet.Oldest}, {Name: "ops", Plist: fleet.Oldest}}})
+	elsewhere := filepath.Join(f.Dir, "elsewhere")
+	if err := os.MkdirAll(filepath.Join(elsewhere, ".hermes", "profiles", "ops"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	rows := []struct {
+		env  []string
+		args []string
+		why  string // it is spared; "" if it is not
+		pid  int
+	}{
+		{env: []string{"HERMES_HOME=", "HOME=" + elsewhere}, why: "another installation, " + elsewhere},
+		{env: []string{"HERMES_HOME= ", "HOME=" + elsewhere}, args: []string{"-p", "ops"}, why: "another installation, " + elsewhere},
+		{env: []string{"HERMES_HOME=", "HOME=" + f.AccountHome, "HERMES_DATA_DIR_SUFFIX=-2"}, why: "another installation, " + f.AccountHome + "/.hermes-2"},
+		{env: []string{"HERMES_HOME=", "HOME="}, why: "another installation, /.hermes"},
+		{env: []string{"HERMES_HOME=", "HOME=elsewhere"}, why: "whose gateway it is"},
+		{env: []string{"HERMES_HOME=" + f.Root, "HOME=" + elsewhere}},
+		{env: []string{"HERMES_HOME=" + f.Root, "HOME=" + elsewhere}, args: []string{"-p", "ops"}},
+	}
+	if !outside {
+		for _, args := range [][]string{nil, {"-p", "ops"}} {
+			rows = append(rows, rows[0])
+			rows[len(rows)-1].env, rows[len(rows)-1].args, rows[len(rows)-1].why = []string{"HERMES_HOME=", "HOME=" + f.AccountHome}, args, ""
+		}
+	}
+	for i := range rows {
+		r := &rows[i]
+		p, err := bystander(t, f, actor{Env: r.env, Goes: r.why == ""}, syscall.SysProcAttr{}, append(append([]string{"hermes"}, r.args...), "gateway", "run")...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.pid = olderPID(p.Process.Pid)
+	}
+	a := ask(t, f, "restart", "--all")
+	for _, r := range rows {
+		outcome, reason := a.swept(r.pid)
+		if want := map[bool]string{true: string(sweep.Exited), false: string(sweep.Spared)}[r.why == ""]; outcome != want || !strings.Contains(reason, r.why) {
+			t.Errorf("%q %q: %q, %q", r.env, r.args, outcome, reason)
+		}
+	}
+}
+
 // Trap 23: a gateway of another user is reported and left alone, by root as well.
 func TestTrap23OtherUser(t *testing.T) {
 	t.Parallel()

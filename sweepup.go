@@ -1,10 +1,13 @@
 package hermesgw
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -168,12 +171,9 @@ func (h *Hermes) owns(home string) bool {
 // homeOf tells which home a gateway's process runs for. It is proven if the process'
 // environment or a home's own record says so; else it follows from the profile in its arguments.
 func (h *Hermes) homeOf(p sweep.Planned) (home string, proven bool) {
-	value, set, err := sweep.Variable(p.Identity, "HERMES_HOME")
+	where, err := h.whereOf(p.Identity)
 	if err == nil {
-		if !set {
-			value = ""
-		}
-		in, err := Locate(Where{UID: h.in.UID, AccountHome: h.in.AccountHome, HermesHome: value})
+		in, err := Locate(where)
 		if err != nil {
 			return "", false
 		}
@@ -203,4 +203,27 @@ func (h *Hermes) homeOf(p sweep.Planned) (home string, proven bool) {
 		return "", false
 	}
 	return profile.Home, false
+}
+
+// whereOf is where a process' environment says that its Hermes is. Without HERMES_HOME that is a
+// folder of $HOME, which need not be the account's: a sandbox or a test has its own.
+// Source: _get_platform_default_hermes_home in hermes_constants.py of NousResearch/hermes-agent.
+func (h *Hermes) whereOf(id sweep.Identity) (Where, error) {
+	w := Where{UID: h.in.UID, AccountHome: h.in.AccountHome}
+	var err error
+	if w.HermesHome, _, err = sweep.Variable(id, "HERMES_HOME"); err != nil || strings.TrimSpace(w.HermesHome) != "" {
+		return w, err
+	}
+	home, set, err := sweep.Variable(id, "HOME")
+	if err != nil {
+		return w, err
+	}
+	if set {
+		w.AccountHome = cmp.Or(home, "/") // as Python has it
+	}
+	suffix, _, err := sweep.Variable(id, "HERMES_DATA_DIR_SUFFIX")
+	if suffix != "" {
+		w.HermesHome = filepath.Join(w.AccountHome, ".hermes"+suffix)
+	}
+	return w, err
 }

@@ -9,8 +9,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hermes-gw/hermes-gw/internal/embedtest/fleet"
@@ -25,6 +27,7 @@ type goldenStep struct {
 	text bool // no --json
 	gone bool // a job of the fleet is not loaded afterwards
 	does bool // it changes something, so all of them are run in one manner, then in the next
+	slow bool // it has a test, and a launchd, of its own
 }
 
 // goldenSteps are every verb. What changes something ends as it began: what stops a job is followed
@@ -62,6 +65,7 @@ func goldenSteps() (steps []goldenStep) {
 		{name: "start", args: "start ai.hermes.gateway-work", does: true},
 		{name: "start-running", args: "start ai.hermes.gateway-work", does: true},
 		{name: "reload", args: "reload ai.hermes.gateway-work", does: true},
+		probeStep,
 	}
 	for _, v := range verbs() {
 		steps = append(steps, goldenStep{name: "help-" + v.name, args: "help " + v.name, text: true})
@@ -71,6 +75,12 @@ func goldenSteps() (steps []goldenStep) {
 	}
 	return steps
 }
+
+// probeStep takes seconds even where launchd's times are shorter.
+var probeStep = goldenStep{name: "probe", args: "probe", slow: true}
+
+// goldenModes are the manners in which a command prints.
+var goldenModes = []string{"in a pipe", "on a terminal", "JSON"}
 
 // What every verb prints, in a pipe, on a terminal and as JSON, is what the files in testdata/golden
 // say. `go test ./cmd/hermes-gw -run TestGolden -update` writes them anew.
@@ -89,7 +99,6 @@ func TestGolden(t *testing.T) {
 	}
 	steps := goldenSteps()
 	texts := make([]string, len(steps))
-	modes := []string{"in a pipe", "on a terminal", "JSON"}
 	one := func(i int, mode string) {
 		step := steps[i]
 		args := strings.Fields(strings.NewReplacer("LISTS", lists, "UID", itoa(f.UID)).Replace(step.args))
@@ -107,13 +116,13 @@ func TestGolden(t *testing.T) {
 		}
 	}
 	for i, step := range steps {
-		for _, mode := range modes {
-			if !step.does && (mode != "JSON" || !step.text) {
+		for _, mode := range goldenModes {
+			if !step.does && !step.slow && (mode != "JSON" || !step.text) {
 				one(i, mode)
 			}
 		}
 	}
-	for _, mode := range modes {
+	for _, mode := range goldenModes {
 		for i, step := range steps {
 			if step.does {
 				one(i, mode)
@@ -123,22 +132,8 @@ func TestGolden(t *testing.T) {
 	known := map[string]bool{}
 	for i, step := range steps {
 		known[step.name+".txt"] = true
-		path := filepath.Join("testdata", "golden", step.name+".txt")
-		text := "$ hermes-gw " + step.args + "\n" + texts[i]
-		if *update {
-			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Errorf("%v: -update writes it", err)
-		} else if string(want) != text {
-			t.Errorf("%s differs (-update writes it anew):\n%s", path, difference(string(want), text))
+		if !step.slow {
+			step.printed(t, texts[i])
 		}
 	}
 	files, err := os.ReadDir(filepath.Join("testdata", "golden"))
@@ -152,6 +147,56 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// printed holds what a step printed against its file.
+func (step goldenStep) printed(t *testing.T, text string) {
+	t.Helper()
+	path := filepath.Join("testdata", "golden", step.name+".txt")
+	text = "$ hermes-gw " + step.args + "\n" + text
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Errorf("%v: -update writes it", err)
+	} else if string(want) != text {
+		t.Errorf("%s differs (-update writes it anew):\n%s", path, difference(string(want), text))
+	}
+}
+
+// The same of probe. Its times are compared with each other, so launchd's are not as short as they
+// could be.
+func TestGoldenProbe(t *testing.T) {
+	t.Parallel()
+	texts := make([]string, len(goldenModes))
+	var printed atomic.Int32
+	t.Run("modes", func(t *testing.T) {
+		for i, mode := range goldenModes {
+			t.Run(mode, func(t *testing.T) {
+				t.Parallel()
+				f := fleet.New(t, fleet.Options{TimeScale: 0.5})
+				args := strings.Fields(probeStep.args)
+				if mode == "JSON" {
+					args = append(args, "--json")
+				}
+				cmd := f.Prepare(args...)
+				setenv(cmd, envTerm, "xterm")
+				texts[i] = "== " + mode + "\n" + (&golden{t: t, f: f, pids: map[string]bool{}, probe: true}).run(cmd, mode)
+				f.AllRunning()
+				printed.Add(1)
+			})
+		}
+	})
+	if int(printed.Load()) == len(goldenModes) { // else this system, or -run, leaves some out
+		probeStep.printed(t, strings.Join(texts, ""))
+	}
+}
+
 // golden makes what differs from run to run the same.
 type golden struct {
 	t    *testing.T
@@ -159,6 +204,7 @@ type golden struct {
 	pids map[string]bool
 
 	steady bool // nothing starts or ends meanwhile
+	probe  bool // the text is that of probe
 }
 
 // know notes the processes that there are.
@@ -207,8 +253,57 @@ var (
 	indented      = regexp.MustCompile(`(?m)^( *)(` + "└ " + `)?`)
 )
 
+// What differs in a probe's text.
+var (
+	probedPID   = regexp.MustCompile(`(\b(?:pid|PID) = )\d+\b`)
+	probedLabel = regexp.MustCompile(`\b(hermes-gw\.probe\.)[0-9a-f]{8}\b`)
+	probedTime  = regexp.MustCompile(`(\btook: |\bafter |\btries and )\d+(?:\.\d+)? ?[mµ]?s\b`)
+	probedBuild = regexp.MustCompile(`(?m)^(- hermes-gw: )(?:\(devel\)|v\S+), `)
+	// Whether a job that exits at once has exited yet is a matter of luck.
+	probedFirst = regexp.MustCompile(`(\bfirst answer )(?:0|5)(, loaded after )\d+( tries\b)`)
+	probedOrder = regexp.MustCompile(`(\bwas answered )(?:0|5|0 or 5)(; in )[0-5]( of 5 rounds\b)`)
+	// Only root is told what is in a domain of this type.
+	probedUser  = regexp.MustCompile(`(; 2 \(user\): )(?:all 0 jobs, one 113|all 1, one 1);`)
+	probedUsers = regexp.MustCompile(`(?m)^- list of (?:all|one)` + regexp.QuoteMeta(listOfUser) + ` .*\n`)
+)
+
+const listOfUser = ", type 2 (user)"
+
+// probed are the values of a probe's report that are of this machine and its user.
+func probed() map[string]string {
+	caller := "user"
+	if os.Geteuid() == 0 {
+		caller = "root"
+	}
+	return map[string]string{"arch": runtime.GOARCH, "go": runtime.Version(), "caller": caller}
+}
+
+// ofProbe is the text of a probe without pids, times, labels, and what differs from machine to
+// machine.
+func (g *golden) ofProbe(s string) string {
+	is := probed()
+	s = strings.NewReplacer(
+		"- system: linux, "+is["arch"]+"\n", "- system: linux, ARCH\n",
+		"- caller: "+is["caller"]+"\n", "- caller: CALLER\n",
+		", "+is["go"]+"\n", ", GO\n",
+	).Replace(probedBuild.ReplaceAllString(s, "${1}RELEASE, "))
+	if os.Geteuid() == 0 {
+		s = strings.Replace(s, " The caller is root: an ordinary user may be answered otherwise.", "", 1)
+	}
+	s = probedUser.ReplaceAllString(s, "${1}OF CALLER;")
+	s = probedUsers.ReplaceAllString(s, "")
+	s = probedPID.ReplaceAllString(s, "${1}PID")
+	s = probedLabel.ReplaceAllString(s, "${1}LABEL")
+	s = probedTime.ReplaceAllString(s, "${1}TIME")
+	s = probedFirst.ReplaceAllString(s, "${1}CODE${2}N${3}")
+	return probedOrder.ReplaceAllString(s, "${1}CODE${2}N${3}")
+}
+
 // text is text without pids, times, paths and widths.
 func (g *golden) text(s string) string {
+	if g.probe {
+		return g.ofProbe(s)
+	}
 	s = strings.ReplaceAll(s, g.f.Dir, "DIR")
 	s = strings.NewReplacer(fmt.Sprintf("gui/%d", g.f.UID), "gui/UID", fmt.Sprintf("user/%d", g.f.UID), "user/UID").Replace(s)
 	s = number.ReplaceAllStringFunc(s, func(n string) string {
@@ -293,6 +388,9 @@ func (g *golden) value(key string, v any) any {
 			if reason, ok := o["reason"].(string); ok && !(g.steady && strings.Contains(reason, "launchd manages")) {
 				continue // it depends on how far the others are
 			}
+			if asked, _ := o["asked"].(string); g.probe && strings.HasSuffix(asked, listOfUser) {
+				continue // it depends on who asks
+			}
 			list = append(list, g.value(key, one))
 		}
 		if key == "processes" || key == "results" && len(list) > 0 && list[0].(map[string]any)["kind"] != nil {
@@ -302,6 +400,9 @@ func (g *golden) value(key string, v any) any {
 	case string:
 		if key == "release" {
 			return "RELEASE"
+		}
+		if g.probe && v == probed()[key] {
+			return strings.ToUpper(key)
 		}
 		return g.text(v)
 	case float64:

@@ -141,13 +141,31 @@ func numbered(err error) error {
 	return err
 }
 
-// runs loads a job that runs at load, and waits until it does.
+// runs loads a job that runs at load, and waits until it does, and launchd says so.
 func (p *prober) runs(ctx context.Context, linger time.Duration, change ...func(*launchd.Plist)) (j *job, pid int, err error) {
 	j, err = p.load(ctx, linger, append(change, atLoad)...)
 	if err == nil {
 		pid, err = j.await(ctx, 0)
 	}
+	if err == nil {
+		p.noticed(ctx, j, pid)
+	}
 	return j, pid, err
+}
+
+// noticed waits until launchd names a process that runs already: an embedded launchd on a busy machine
+// can be a moment behind it. One that does not tell is not waited for, nor one that never names it.
+func (p *prober) noticed(ctx context.Context, j *job, pid int) {
+	ctx, cancel := context.WithTimeout(ctx, p.quick())
+	defer cancel()
+	until(ctx, func() (bool, error) {
+		text, err := p.client.Print(ctx, j.target)
+		if err != nil {
+			return true, nil
+		}
+		seen, err := launchd.ParsePrint(text)
+		return err != nil || seen.PID == pid, nil
+	})
 }
 
 // await waits until the job has a process other than old that is ready for signals.
