@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A fault whose line has changed would be applied nowhere.
@@ -66,14 +67,14 @@ func TestReport(t *testing.T) {
 	if !r.failed() {
 		t.Error("a table without rows holds")
 	}
-	r.add(row{what: "one", tried: "twice", figure: "0 lost"})
+	r.add(row{what: "one", tried: "twice", figure: "0 lost", took: 1234 * time.Millisecond})
 	r.add(row{what: "two", skipped: "there is no folder"})
 	if r.failed() {
 		t.Errorf("failed:\n%s", &text)
 	}
 	r.add(row{what: "three", failed: []string{"it is lost"}})
 	r.table([]string{"-long"})
-	for _, want := range []string{"embedded launchd", "go run ./internal/proof -long", "| one | twice | 0 lost | holds |", "| two |  | there is no folder | skipped |", "it is lost"} {
+	for _, want := range []string{"embedded launchd", "go run ./internal/proof -long", "| one | twice | 0 lost | holds | 1.2s |", "| two |  | there is no folder | skipped | 0s |", "it is lost"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("%q is not in:\n%s", want, &text)
 		}

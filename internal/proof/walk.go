@@ -1,0 +1,128 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// How often a number is tried. Runs of a program with several threads differ in length: what
+// comes about at the same time takes more questions or fewer.
+const (
+	wholeRuns = 7  // that nobody kills, before
+	sureTries = 30 // a call that half of the whole runs made, and that must be hit
+	rareTries = 6  // one that some run made
+	pastTries = 5  // one that no run is known to have made
+)
+
+// walk kills a program at each of its numbered calls. What must be hit is known before the first
+// kill: otherwise a program of which each call is missed would have no calls.
+type walk struct {
+	whole []int // how many calls each whole run made
+	hits  map[int]bool
+	tries int
+}
+
+// run tries each number until it was hit, and ends after the first one behind all calls that
+// anybody made. try reports whether the kill hit; stop ends it early.
+func (w *walk) run(try func(n int) bool, stop func() bool) {
+	w.hits = map[int]bool{}
+	for n := 1; ; n++ {
+		limit := pastTries
+		switch {
+		case n <= w.median():
+			limit = sureTries
+		case n <= w.most():
+			limit = rareTries
+		}
+		for range limit {
+			if stop() {
+				return
+			}
+			w.tries++
+			if try(n) {
+				w.hits[n] = true
+				break
+			}
+		}
+		if n > w.most() {
+			return
+		}
+	}
+}
+
+// median is how many calls at least half of the whole runs made.
+func (w *walk) median() int {
+	if len(w.whole) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(w.whole))
+	return sorted[(len(sorted)-1)/2]
+}
+
+// most is the largest number of a call that any run made.
+func (w *walk) most() (n int) {
+	for _, k := range w.whole {
+		n = max(n, k)
+	}
+	for k := range w.hits {
+		n = max(n, k)
+	}
+	return n
+}
+
+// missed are the numbers at which no run was killed: sure are those that must be.
+func (w *walk) missed() (sure, rare []int) {
+	for n := 1; n <= w.most(); n++ {
+		switch {
+		case w.hits[n]:
+		case n <= w.median():
+			sure = append(sure, n)
+		default:
+			rare = append(rare, n)
+		}
+	}
+	return sure, rare
+}
+
+// failure says which calls should have been hit, "" if none.
+func (w *walk) failure(of string) string {
+	sure, _ := w.missed()
+	switch {
+	case len(w.whole) == 0 || w.median() == 0:
+		return "no whole run made any " + of
+	case len(sure) == 0:
+		return ""
+	}
+	return fmt.Sprintf("never killed at %s of the %d %s that half of the whole runs made", ranges(sure), w.median(), of)
+}
+
+func (w *walk) text(of string) string {
+	s := fmt.Sprintf("%d of %d %s", len(w.hits), w.most(), of)
+	if len(w.whole) < 2 { // some of them were tried
+		return s
+	}
+	s += fmt.Sprintf(" (%d whole runs made %d to %d, half of them %d or more", len(w.whole), slices.Min(w.whole), slices.Max(w.whole), w.median())
+	if _, rare := w.missed(); len(rare) > 0 {
+		s += fmt.Sprintf("; of the longer ones no other came to %s in %d tries each", ranges(rare), rareTries)
+	}
+	return s + ")"
+}
+
+// ranges writes numbers that ascend: 3, 7-9.
+func ranges(list []int) string {
+	var words []string
+	for i := 0; i < len(list); {
+		j := i
+		for j+1 < len(list) && list[j+1] == list[j]+1 {
+			j++
+		}
+		if j == i {
+			words = append(words, fmt.Sprint(list[i]))
+		} else {
+			words = append(words, fmt.Sprintf("%d-%d", list[i], list[j]))
+		}
+		i = j + 1
+	}
+	return strings.Join(words, ", ")
+}
