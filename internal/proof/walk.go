@@ -9,10 +9,11 @@ import (
 // How often a number is tried. Runs of a program with several threads differ in length: what
 // comes about at the same time takes more questions or fewer.
 const (
-	wholeRuns = 7  // that nobody kills, before
-	sureTries = 30 // a call that half of the whole runs made, and that must be hit
-	rareTries = 6  // one that some run made
-	pastTries = 5  // one that no run is known to have made
+	wholeRuns = 7   // that nobody kills, before
+	sureTries = 30  // a call that half of the whole runs made, and that must be hit
+	rareTries = 6   // one that some run made
+	pastTries = 5   // one that no run is known to have made
+	lateTries = 200 // in the end, in all, at those that some run made and that were not hit
 )
 
 // walk kills a program at each of its numbered calls. What must be hit is known before the first
@@ -20,14 +21,20 @@ const (
 type walk struct {
 	whole []int // how many calls each whole run made
 	hits  map[int]bool
-	tries int
+	tries int // of run
 }
 
-// run tries each number until it was hit, and ends after the first one behind all calls that
-// anybody made. try reports whether the kill hit; stop ends it early.
+// run tries each number until it was hit, goes on to the first one behind all calls that anybody made,
+// and then tries again what is missing. try reports whether the kill hit; stop ends it early.
 func (w *walk) run(try func(n int) bool, stop func() bool) {
 	w.hits = map[int]bool{}
-	for n := 1; ; n++ {
+	once := func(n int) {
+		w.tries++
+		if try(n) {
+			w.hits[n] = true
+		}
+	}
+	for n, past := 1, false; !past; n++ {
 		limit := pastTries
 		switch {
 		case n <= w.median():
@@ -35,17 +42,23 @@ func (w *walk) run(try func(n int) bool, stop func() bool) {
 		case n <= w.most():
 			limit = rareTries
 		}
-		for range limit {
+		for i := 0; i < limit && !w.hits[n]; i++ {
 			if stop() {
 				return
 			}
-			w.tries++
-			if try(n) {
-				w.hits[n] = true
-				break
-			}
+			once(n)
 		}
-		if n > w.most() {
+		past = n > w.most()
+	}
+	for left := lateTries; ; {
+		_, rare := w.missed()
+		for _, n := range rare {
+			if left--; left < 0 || stop() {
+				return
+			}
+			once(n)
+		}
+		if len(rare) == 0 {
 			return
 		}
 	}
@@ -104,7 +117,7 @@ func (w *walk) text(of string) string {
 	}
 	s += fmt.Sprintf(" (%d whole runs made %d to %d, half of them %d or more", len(w.whole), slices.Min(w.whole), slices.Max(w.whole), w.median())
 	if _, rare := w.missed(); len(rare) > 0 {
-		s += fmt.Sprintf("; of the longer ones no other came to %s in %d tries each", ranges(rare), rareTries)
+		s += fmt.Sprintf("; not hit, though some run came so far: %s", ranges(rare))
 	}
 	return s + ")"
 }

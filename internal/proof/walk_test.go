@@ -25,6 +25,7 @@ func TestWalk(t *testing.T) {
 		{"runs differ", []int{333, 349, 332, 340, 336, 349, 335}, []int{333, 349, 332, 340, 336}, 349},
 		{"one in four is short, one is long", []int{20, 20, 12, 31}, []int{20, 20, 12, 31}, 31},
 		{"longer runs come later", []int{20, 20, 20}, []int{20, 22, 24}, 24},
+		{"the longest come late", []int{20, 20, 21}, append(slices.Repeat([]int{20}, 20+rareTries+pastTries), 21), 21},
 		{"all get shorter by some calls, but for one in ten", []int{20, 20, 20}, []int{18, 18, 18, 18, 18, 18, 18, 18, 18, 20}, 20},
 	} {
 		run := program(c.lengths...)
@@ -49,13 +50,13 @@ func TestWalkMisses(t *testing.T) {
 	if !slices.Equal(sure, []int{3, 5, 6, 10}) || !slices.Equal(rare, []int{11}) {
 		t.Errorf("%v and %v", sure, rare)
 	}
-	if tries[3] != sureTries || tries[11] != rareTries || tries[12] != 1 || tries[13] != pastTries || tries[14] > 0 {
+	if tries[3] != sureTries || tries[11] != rareTries+lateTries || tries[12] != 1 || tries[13] != pastTries || tries[14] > 0 {
 		t.Error(tries)
 	}
 	if text := w.failure("calls"); !strings.Contains(text, "3, 5-6, 10 of the 10 calls") {
 		t.Error(text)
 	}
-	if text := w.text("calls"); !strings.HasPrefix(text, "7 of 12 calls (7 whole runs made 9 to 12, half of them 10 or more; ") || !strings.Contains(text, "came to 11 in") {
+	if text := w.text("calls"); !strings.HasPrefix(text, "7 of 12 calls (7 whole runs made 9 to 12, half of them 10 or more; ") || !strings.Contains(text, "came so far: 11)") {
 		t.Error(text)
 	}
 }
