@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
@@ -137,7 +136,10 @@ func (r *rig) once(kill func(*exec.Cmd) (killpoint.Result, error)) bool {
 	}
 	r.count(result)
 	r.k.check(r, result)
-	intactIn(r.trial, r.StateDir)
+	wrong, _ := leftIn(r.StateDir)
+	for _, text := range wrong {
+		r.Errorf("%s", text)
+	}
 	for i := failures; i < len(r.failures); i++ {
 		r.failures[i] = fmt.Sprintf("killed at %v: %s", result.Next, r.failures[i])
 		if i == failures {
@@ -302,17 +304,6 @@ func (r *rig) next(g fleet.Gateway) {
 	r.AllRunning()
 }
 
-// parts are files that somebody was writing.
-func (r *rig) parts() (list []string) {
-	filepath.WalkDir(r.StateDir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && strings.HasPrefix(d.Name(), ".") {
-			list = append(list, d.Name())
-		}
-		return nil
-	})
-	return list
-}
-
 // size says how much of it all is done.
 type size struct {
 	long   bool
@@ -431,13 +422,18 @@ func (k killed) run(ctx context.Context, s size, by means) row {
 		if k.loses {
 			return
 		}
-		// A run that nobody kills removes what killed ones were writing.
+		// A run that nobody kills removes what killed ones were writing, and its own.
 		r.once(func(cmd *exec.Cmd) (killpoint.Result, error) {
 			result, _, _, err := by.count(ctx, cmd, k.first)
 			return result, err
 		})
-		if parts := r.parts(); len(parts) > 0 {
-			r.Errorf("files that killed runs were writing are left after a whole one: %v", parts)
+		var agents []string
+		for _, g := range r.Gateways() {
+			agents = append(agents, filepath.Dir(g.Plist))
+		}
+		slices.Sort(agents)
+		for _, text := range remains(r.StateDir, slices.Compact(agents)...) {
+			r.Errorf("%s", text)
 		}
 	})
 	w.of(t)
