@@ -398,7 +398,11 @@ func (k killed) run(ctx context.Context, s size, by means) row {
 				}
 				try(n + 1)
 			}
-			for n := effects[len(effects)-1]; r.during+r.after == 0 && n < all; n++ {
+			for n := effects[len(effects)-1]; r.during+r.after == 0 && n < all && !over(); n++ {
+				try(n)
+			}
+			// Other runs come to the signal earlier or later than the one that was counted.
+			for n := max(1, effects[0]-20); k.parks && r.revived == 0 && n < all && !over(); n++ {
 				try(n)
 			}
 		}
