@@ -110,16 +110,21 @@ func (w *walk) failure(of string) string {
 	return fmt.Sprintf("never killed at %s of the %d %s that half of the whole runs made", ranges(sure), w.median(), of)
 }
 
+// text tells how many of the calls were hit, those that must be apart from those that only some run made.
 func (w *walk) text(of string) string {
-	s := fmt.Sprintf("%d of %d %s", len(w.hits), w.most(), of)
 	if len(w.whole) < 2 { // some of them were tried
-		return s
+		return fmt.Sprintf("%d of %d %s", len(w.hits), w.most(), of)
 	}
-	s += fmt.Sprintf(" (%d whole runs made %d to %d, half of them %d or more", len(w.whole), slices.Min(w.whole), slices.Max(w.whole), w.median())
-	if _, rare := w.missed(); len(rare) > 0 {
-		s += fmt.Sprintf("; not hit, though some run came so far: %s", ranges(rare))
+	sure, rare := w.missed()
+	s := fmt.Sprintf("%d of %d %s that half of %d whole runs made (%d to %d)",
+		w.median()-len(sure), w.median(), of, len(w.whole), slices.Min(w.whole), slices.Max(w.whole))
+	if more := w.most() - w.median(); more > 0 {
+		s += fmt.Sprintf(", %d of %d more that some run made", more-len(rare), more)
 	}
-	return s + ")"
+	if len(rare) > 0 {
+		s += " (not " + ranges(rare) + ")"
+	}
+	return s
 }
 
 // ranges writes numbers that ascend: 3, 7-9.

@@ -56,7 +56,16 @@ func TestWalkMisses(t *testing.T) {
 	if text := w.failure("calls"); !strings.Contains(text, "3, 5-6, 10 of the 10 calls") {
 		t.Error(text)
 	}
-	if text := w.text("calls"); !strings.HasPrefix(text, "7 of 12 calls (7 whole runs made 9 to 12, half of them 10 or more; ") || !strings.Contains(text, "came so far: 11)") {
+	const want = "6 of 10 calls that half of 7 whole runs made (9 to 12), 1 of 2 more that some run made (not 11)"
+	if text := w.text("calls"); text != want {
+		t.Errorf("%q, want %q", text, want)
+	}
+	all := &walk{whole: []int{2, 2}, hits: map[int]bool{1: true, 2: true}}
+	if text := all.text("calls"); text != "2 of 2 calls that half of 2 whole runs made (2 to 2)" {
+		t.Error(text)
+	}
+	sample := &walk{whole: []int{9}, hits: map[int]bool{4: true}}
+	if text := sample.text("calls"); text != "1 of 9 calls" {
 		t.Error(text)
 	}
 }
