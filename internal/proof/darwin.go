@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,6 +44,7 @@ func proveDarwin(ctx context.Context, r *report, s size, match string) {
 		if k.loses || k.what == "reload, killed" {
 			continue
 		}
+		k.sampled = strings.Contains(k.what, "--all") // some 2,000 calls, half a second each
 		k.what = "darwin build: " + k.what
 		args := k.args
 		k.client = func(f *fleet.Fleet) *exec.Cmd { return onDarwinhost(f, host, gw, args(f)) }
@@ -92,18 +94,20 @@ func onDarwinhost(f *fleet.Fleet, host, program string, args []string) *exec.Cmd
 	cmd.Path = host
 	cmd.Args = append([]string{host, program}, args...)
 	cmd.Env = slices.DeleteFunc(cmd.Env, func(v string) bool { return strings.HasPrefix(v, "HERMES_GW_LAUNCHD=") })
-	cmd.Env = append(cmd.Env, "DARWINHOST_LAUNCHD="+strings.TrimPrefix(f.Address(), "unix:"), "DARWINHOST_RUNTIME=0", "DARWINHOST_KILL_FROM=pipe")
+	cmd.Env = append(cmd.Env, "DARWINHOST_LAUNCHD="+strings.TrimPrefix(f.Address(), "unix:"), "DARWINHOST_RUNTIME=0")
 	return cmd
 }
 
-// libCalls are darwinhost's means: it counts the calls from the first request or signal on,
-// without the Go runtime's own.
+// libCalls are darwinhost's means: it counts all calls but the Go runtime's own.
 var libCalls = means{count: countLibCalls, kill: killAtLibCall, of: "libSystem calls"}
 
 func killAtLibCall(ctx context.Context, cmd *exec.Cmd, n int) (killpoint.Result, error) {
 	cmd.Env = append(cmd.Env, "DARWINHOST_KILL_AT="+strconv.Itoa(n))
-	result, err := runDarwin(ctx, cmd)
+	result, err := traceDarwin(ctx, cmd)
 	result.Next = killpoint.Call{Number: n, Name: "of libSystem"}
+	if i := slices.IndexFunc(result.Calls, func(c killpoint.Call) bool { return c.Number == n }); i >= 0 && result.Killed {
+		result.Next, result.Calls = result.Calls[i], slices.Delete(result.Calls, i, i+1) // it is noted first, and then not made
+	}
 	return result, err
 }
 
@@ -128,33 +132,62 @@ func runDarwin(ctx context.Context, cmd *exec.Cmd) (result killpoint.Result, err
 
 // countLibCalls reads how many there are, and which one sends a request, from darwinhost's trace.
 func countLibCalls(ctx context.Context, cmd *exec.Cmd, routines []uint64) (result killpoint.Result, calls, first int, err error) {
+	result, err = traceDarwin(ctx, cmd)
+	for _, c := range result.Calls {
+		calls = max(calls, c.Number)
+		if first == 0 && slices.Contains(routines, c.Routine) {
+			first = c.Number
+		}
+	}
+	return result, calls, first, err
+}
+
+// traceDarwin is runDarwin that tells of the calls.
+func traceDarwin(ctx context.Context, cmd *exec.Cmd) (result killpoint.Result, err error) {
 	trace, err := os.CreateTemp("", "hgwtrace")
 	if err != nil {
-		return result, 0, 0, err
+		return result, err
 	}
 	defer os.Remove(trace.Name())
 	defer trace.Close()
 	cmd.Env = append(cmd.Env, "DARWINHOST_TRACE="+trace.Name())
-	if result, err = runDarwin(ctx, cmd); err != nil {
-		return result, 0, 0, err
+	if result, err = runDarwin(ctx, cmd); err == nil {
+		result.Calls, err = libCallsIn(trace)
 	}
+	return result, err
+}
+
+// lateCalls are so many at the end of which nobody knows whether they have come back: darwinhost
+// notes calls when they are made, and not by which thread.
+const lateCalls = 8
+
+// libCallsIn reads darwinhost's trace: "PID N NAME(ARGUMENTS)", and after a call that sends a
+// request "PID # request ROUTINE ...". They are in the order of their numbers.
+func libCallsIn(trace io.Reader) (calls []killpoint.Call, err error) {
 	lines := bufio.NewScanner(trace)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		words := strings.Fields(lines.Text())
-		if len(words) > 3 && words[1] == "#" && words[2] == "request" && first == 0 {
+		switch {
+		case len(words) < 3:
+		case words[1] == "#" && words[2] == "request" && len(words) > 3 && len(calls) > 0:
 			routine, _ := strconv.ParseUint(words[3], 10, 64)
-			if slices.Contains(routines, routine) {
-				first = calls
+			calls[len(calls)-1].Routine = routine
+		case words[1] != "#":
+			name, _, _ := strings.Cut(words[2], "(")
+			if name == "kill" && strings.HasSuffix(lines.Text(), ", 0)") {
+				name = "kill, of nothing" // it asks whether there is such a process
 			}
-		}
-		if len(words) > 2 {
 			if n, err := strconv.Atoi(words[1]); err == nil {
-				calls = max(calls, n)
+				calls = append(calls, killpoint.Call{Number: n, Name: name})
 			}
 		}
 	}
-	return result, calls, first, lines.Err()
+	slices.SortStableFunc(calls, func(a, b killpoint.Call) int { return a.Number - b.Number })
+	for i := range calls {
+		calls[i].Returned = i < len(calls)-lateCalls && calls[i].Routine == 0
+	}
+	return calls, lines.Err()
 }
 
 // darwinSoak is the soak of the darwin build, libxpc's objects included.

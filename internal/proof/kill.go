@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
@@ -33,6 +32,9 @@ const (
 // asks are the routines that change nothing: all others are mutating.
 var asks = []uint64{700, 704, 708, 710, 711, 712, 713, 715, 717, 804, 811, 815, 820, 821, 822, 825, 827, 828, 833, 835, 836}
 
+// sampleTime is for how long a row of the long form is killed at some of its calls only.
+const sampleTime = 90 * time.Second
+
 // timeScale makes the launchd's timers so much shorter than the property lists say.
 const timeScale = 0.02
 
@@ -54,6 +56,10 @@ type killed struct {
 	client func(*fleet.Fleet) *exec.Cmd
 	// loses says that jobs may be lost: the number is the result.
 	loses bool
+	// parks says that kills must leave a job that is loaded and does not run.
+	parks bool
+	// sampled leaves out calls even where there is time for many.
+	sampled bool
 }
 
 // rig is one fleet on which one kind of run is killed again and again.
@@ -130,7 +136,10 @@ func (r *rig) once(kill func(*exec.Cmd) (killpoint.Result, error)) bool {
 	}
 	r.count(result)
 	r.k.check(r, result)
-	intactIn(r.trial, r.StateDir)
+	wrong, _ := leftIn(r.StateDir)
+	for _, text := range wrong {
+		r.Errorf("%s", text)
+	}
 	for i := failures; i < len(r.failures); i++ {
 		r.failures[i] = fmt.Sprintf("killed at %v: %s", result.Next, r.failures[i])
 		if i == failures {
@@ -214,11 +223,25 @@ func (r *rig) asked() map[uint64]int {
 // right then, or nobody saw its calls.
 func signalled(result killpoint.Result) (sent, sure bool) {
 	for _, c := range result.Calls {
-		if (c.Name == "pidfd_send_signal" || c.Name == "kill") && (!c.Returned || c.Return == 0) {
+		if sendsSignal(c) && (!c.Returned || c.Return == 0) {
 			sent, sure = true, c.Returned
 		}
 	}
 	return sent || result.Calls == nil, sure
+}
+
+// signals are the numbers of the calls that sent one.
+func signals(result killpoint.Result) (list []int) {
+	for _, c := range result.Calls {
+		if sendsSignal(c) && c.Returned && c.Return == 0 {
+			list = append(list, c.Number)
+		}
+	}
+	return list
+}
+
+func sendsSignal(c killpoint.Call) bool {
+	return slices.Contains([]string{"pidfd_send_signal", "kill", "proc_signal_with_audittoken"}, c.Name)
 }
 
 // alone fails unless the job of a profile is loaded and runs: exactly one gateway, in the
@@ -281,17 +304,6 @@ func (r *rig) next(g fleet.Gateway) {
 	r.AllRunning()
 }
 
-// parts are files that somebody was writing.
-func (r *rig) parts() (list []string) {
-	filepath.WalkDir(r.StateDir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && strings.HasPrefix(d.Name(), ".") {
-			list = append(list, d.Name())
-		}
-		return nil
-	})
-	return list
-}
-
 // size says how much of it all is done.
 type size struct {
 	long   bool
@@ -327,57 +339,76 @@ func (k killed) run(ctx context.Context, s size, by means) row {
 	began := time.Now()
 	w := row{what: k.what}
 	var r *rig
-	hit, of, random, tries := 0, 0, 0, 0
+	calls := &walk{hits: map[int]bool{}}
+	random, tries := 0, 0
 	t := attempt(ctx, k.what, func(t *trial) {
 		r = newRig(t, k)
+		over := func() bool { return len(r.failures) >= 20 || ctx.Err() != nil }
 		var took time.Duration
-		first := 0
-		r.once(func(cmd *exec.Cmd) (result killpoint.Result, err error) {
-			began := time.Now()
-			result, of, first, err = by.count(ctx, cmd, k.first)
-			took = time.Since(began)
-			if err == nil && (!result.Status.Exited() || result.Status.ExitStatus() != 0 || first == 0) {
-				err = fmt.Errorf("a run that nobody kills ends with status %#x, and its first request is call %d", int(result.Status), first)
-			}
-			return result, err
-		})
-		at := func(n int) bool {
-			killed := r.once(func(cmd *exec.Cmd) (killpoint.Result, error) { return by.kill(ctx, cmd, n) })
-			if killed {
-				hit++
-			}
-			return killed
+		var effects []int // the calls that end a process or send the first request
+		whole := func() {
+			r.once(func(cmd *exec.Cmd) (result killpoint.Result, err error) {
+				began := time.Now()
+				result, of, first, err := by.count(ctx, cmd, k.first)
+				took = time.Since(began)
+				if err == nil && (!result.Status.Exited() || result.Status.ExitStatus() != 0 || first == 0) {
+					err = fmt.Errorf("a run that nobody kills ends with status %#x, and its first request is call %d", int(result.Status), first)
+				}
+				calls.whole = append(calls.whole, of)
+				effects = append(signals(result), first)
+				return result, err
+			})
 		}
-		if s.long {
-			n := 1
-			for beyond, early := 0, 0; beyond < 3 && len(r.failures) < 20 && ctx.Err() == nil; {
-				switch {
-				case at(n):
-					n, early = n+1, 0
-				case r.ended: // this run had fewer calls: the next may have more
-					n, beyond, early = n+1, beyond+1, 0
-				default: // it gave up before it came so far: that says nothing about this call
-					if early++; early == 5 {
-						r.Fatalf("the run ends by itself before call %d: %s", n, r.last)
+		whole()
+		at := func(n int) bool {
+			return r.once(func(cmd *exec.Cmd) (killpoint.Result, error) { return by.kill(ctx, cmd, n) })
+		}
+		if s.long && !k.sampled {
+			for len(calls.whole) < wholeRuns && !over() {
+				whole()
+			}
+			calls.run(func(n int) bool {
+				for range 5 {
+					if at(n) || r.ended {
+						return !r.ended
 					}
+					// It gave up before it came so far: that says nothing about this call.
+				}
+				r.Fatalf("the run ends by itself before call %d: %s", n, r.last)
+				return false
+			}, over)
+			if text := calls.failure(by.of); text != "" && !over() {
+				r.Errorf("%s", text)
+			}
+		} else {
+			all := calls.most()
+			try := func(n int) {
+				if at(n) {
+					calls.hits[n] = true
 				}
 			}
-			of = n - 4
-		} else {
-			deadline := time.Now().Add(s.budget * 2 / 3)
-			for _, n := range append(around(first, of), rand.New(rand.NewPCG(s.seed, 1)).Perm(of)...) {
-				if time.Now().After(deadline) && hit >= 8 || ctx.Err() != nil {
+			budget := s.budget * 2 / 3
+			if s.long {
+				budget = sampleTime
+			}
+			deadline := time.Now().Add(budget)
+			for _, n := range append(around(effects, all), rand.New(rand.NewPCG(s.seed, 1)).Perm(all)...) {
+				if time.Now().After(deadline) && len(calls.hits) >= 8 || over() {
 					break
 				}
-				at(n + 1)
+				try(n + 1)
 			}
-			for n := first; r.during+r.after == 0 && n < of; n++ {
-				at(n)
+			for n := effects[len(effects)-1]; r.during+r.after == 0 && n < all && !over(); n++ {
+				try(n)
+			}
+			// Other runs come to the signal earlier or later than the one that was counted.
+			for n := max(1, effects[0]-20); k.parks && r.revived == 0 && n < all && !over(); n++ {
+				try(n)
 			}
 		}
 		moments := rand.New(rand.NewPCG(s.seed, 2))
 		deadline := time.Now().Add(s.budget / 3)
-		for ; by.after != nil && random < 100 && tries < 1000 && (s.long || time.Now().Before(deadline)) && len(r.failures) < 20 && ctx.Err() == nil; tries++ {
+		for ; by.after != nil && random < 100 && tries < 1000 && (s.long || time.Now().Before(deadline)) && !over(); tries++ {
 			after := time.Duration(moments.Int64N(int64(took * 5 / 4)))
 			if r.once(func(cmd *exec.Cmd) (killpoint.Result, error) { return by.after(ctx, cmd, after) }) {
 				random++
@@ -389,20 +420,28 @@ func (k killed) run(ctx context.Context, s size, by means) row {
 		if s.long && by.after != nil && random < 100 && !r.Failed() {
 			r.Errorf("only %d of %d random kills hit", random, tries)
 		}
+		if k.parks && r.revived == 0 && !r.Failed() {
+			r.Errorf("no kill came after the gateway had ended and before the request, so nothing was shown of such jobs")
+		}
 		if k.loses {
 			return
 		}
-		// A run that nobody kills removes what killed ones were writing.
+		// A run that nobody kills removes what killed ones were writing, and its own.
 		r.once(func(cmd *exec.Cmd) (killpoint.Result, error) {
 			result, _, _, err := by.count(ctx, cmd, k.first)
 			return result, err
 		})
-		if parts := r.parts(); len(parts) > 0 {
-			r.Errorf("files that killed runs were writing are left after a whole one: %v", parts)
+		var agents []string
+		for _, g := range r.Gateways() {
+			agents = append(agents, filepath.Dir(g.Plist))
+		}
+		slices.Sort(agents)
+		for _, text := range remains(r.StateDir, slices.Compact(agents)...) {
+			r.Errorf("%s", text)
 		}
 	})
 	w.of(t)
-	w.tried = fmt.Sprintf("%d of %d %s", hit, of, by.of)
+	w.tried = calls.text(by.of)
 	if by.after != nil {
 		w.tried += fmt.Sprintf(", %d random moments (seed %d)", random, s.seed)
 	}
@@ -421,7 +460,7 @@ func (k killed) run(ctx context.Context, s size, by means) row {
 			w.figure += fmt.Sprintf(", %d killed between the drain and the request", r.drained)
 		}
 		if r.revived > 0 {
-			w.figure += fmt.Sprintf(", %d started by a following command", r.revived)
+			w.figure += fmt.Sprintf(", %d started by a following %s", r.revived, r.starts())
 		}
 		if r.slowest > 0 {
 			w.figure += fmt.Sprintf(", running again %v after the kill at the latest", took(r.slowest))
@@ -431,14 +470,25 @@ func (k killed) run(ctx context.Context, s size, by means) row {
 	return w
 }
 
-// around are indexes of calls around the one that sends the first request, and of
-// one well before and one well after it.
-func around(n, all int) (list []int) {
-	list = append(list, n/2, (n+all)/2)
-	for k := max(0, n-2); k < min(all, n+2); k++ {
-		list = append(list, k)
+// around are indexes of calls around those that matter, the last of which sends the first request,
+// and of one well before and one well after it.
+func around(effects []int, all int) (list []int) {
+	last := effects[len(effects)-1]
+	list = append(list, last/2, (last+all)/2)
+	for _, n := range effects {
+		for k := max(0, n-2); k < min(all, n+2); k++ {
+			list = append(list, k)
+		}
 	}
 	return list
+}
+
+// starts is the command that starts a job which a killed run has left stopped.
+func (r *rig) starts() string {
+	if r.k.parks {
+		return "restart"
+	}
+	return "start"
 }
 
 // loadedNow looks whether a job is loaded, and counts it as lost if not.

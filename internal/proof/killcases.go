@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/internal/embedtest/fleet"
+	"github.com/hermes-gw/hermes-gw/internal/embedtest/standin"
 	"github.com/hermes-gw/hermes-gw/internal/proof/killpoint"
 	"github.com/hermes-gw/hermes-gw/launchd"
 	"github.com/hermes-gw/hermes-gw/launchd/launchdtest"
@@ -22,6 +23,9 @@ const (
 
 // teardown is how long a gateway takes to end, so that kills can come meanwhile.
 const teardown = 10 * time.Millisecond
+
+// parkedRow is of a gateway that leaves with an exit code with which KeepAlive leaves it alone.
+const parkedRow = "restart --graceful, killed, of a gateway that KeepAlive does not revive"
 
 func one(plist fleet.Generation) fleet.Options {
 	return fleet.Options{Profiles: []fleet.Profile{{Name: fleet.Default, Plist: plist, Standin: fleet.Standin{Teardown: teardown}}}}
@@ -49,6 +53,15 @@ func kills() []killed {
 			what: "restart --graceful, killed", options: one(fleet.Newest), first: []uint64{kickstart},
 			args:  func(*fleet.Fleet) []string { return []string{"restart", "--graceful", "--force"} },
 			check: func(r *rig, result killpoint.Result) { r.restarted(result, bound(newestExit, newestThrottle)) },
+		},
+		{
+			what: parkedRow, first: []uint64{kickstart},
+			options: fleet.Options{Profiles: []fleet.Profile{{
+				Name: fleet.Default, Plist: fleet.Newest, Standin: fleet.Standin{Teardown: teardown, DrainedTo: new(standin.ExitStopped)},
+			}}},
+			args:  func(*fleet.Fleet) []string { return []string{"restart", "--graceful", "--force"} },
+			check: func(r *rig, result killpoint.Result) { r.restarted(result, bound(newestExit, newestThrottle)) },
+			parks: true,
 		},
 		{
 			what: "reload, killed", options: one(fleet.Middle), first: []uint64{bootstrap},
@@ -93,8 +106,8 @@ func startArgs(f *fleet.Fleet) []string {
 	return []string{"start", "--plist", g.Plist, g.Target.String()}
 }
 
-// restarted checks what a restart has left: never unloaded, and at rest each job runs. If a job
-// that its gateway has left is not revived, a following restart must start it.
+// restarted checks what a restart has left: never unloaded, and at rest each job runs. Where
+// KeepAlive does not revive a job that its gateway has left, a following restart must start it.
 func (r *rig) restarted(result killpoint.Result, bound time.Duration) {
 	asked := r.asked()
 	for routine := range asked {
@@ -114,6 +127,10 @@ func (r *rig) restarted(result killpoint.Result, bound time.Duration) {
 		switch {
 		case asked[kickstart] == 0 && drain && r.ends(g, old, sure):
 			r.drained++
+			if r.k.parks {
+				r.startedByRestart(g)
+				break
+			}
 			// Its exit code has KeepAlive start it again.
 			r.next(g)
 			r.ranAgain(g, result.At, bound)
@@ -128,6 +145,35 @@ func (r *rig) restarted(result killpoint.Result, bound time.Duration) {
 		r.alone(g, 1)
 	}
 	r.NeverUnloaded(r.mark)
+}
+
+// startedByRestart waits until the job of a gateway that has ended rests, which must still be
+// loaded, and has a restart make it run.
+func (r *rig) startedByRestart(g fleet.Gateway) {
+	for {
+		from := r.Mark()
+		job, err := r.Client.Inspect(r.ctx, g.Target)
+		if err != nil {
+			r.Errorf("%s, whose gateway has ended: %v", g.Label, err)
+			return
+		}
+		if job.PID == 0 && job.State != launchd.StateRunning {
+			break
+		}
+		if job.PID != r.jobs[g.Profile] && job.PID != 0 {
+			r.Errorf("%s was started again as process %d, and its exit code is none on which KeepAlive does", g.Label, job.PID)
+			return
+		}
+		r.Wait(from, func(e launchdtest.Event) bool {
+			return e.Label == g.Label && (e.Kind == launchdtest.State || e.Kind == launchdtest.Exit)
+		})
+	}
+	if o := r.Command("restart", "--force"); o.Code != 0 {
+		r.Errorf("a restart after it ends with %d: %s", o.Code, o.Stderr)
+		return
+	}
+	r.revived++
+	r.next(g)
 }
 
 // ends reports whether a gateway that may have been asked to end does. If that is not sure, it

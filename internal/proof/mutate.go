@@ -26,6 +26,13 @@ type mutation struct {
 	run      string // only these tests; "" is all
 }
 
+// hanging are the faults, by name, that keep something from happening for which the tests wait,
+// so that their not coming to an end in time is how it shows.
+var hanging = map[string]bool{}
+
+// testLimit is far above what the tests of a package take.
+const testLimit = 4 * time.Minute
+
 // proveMutations applies each fault to a copy of the tree and runs the tests there, in two
 // copies at a time.
 func proveMutations(ctx context.Context, r *report, match string) {
@@ -58,7 +65,7 @@ func proveMutations(ctx context.Context, r *report, match string) {
 		dir := <-dirs
 		running.Go(func() {
 			defer func() { dirs <- dir }()
-			w := m.prove(ctx, dir)
+			w := m.prove(ctx, dir, testLimit, hanging[m.what])
 			mu.Lock()
 			defer mu.Unlock()
 			if len(w.failed) == 0 {
@@ -87,7 +94,7 @@ func control(ctx context.Context, dir string) row {
 	slices.Sort(packages)
 	packages = slices.Compact(packages)
 	w := row{what: "mutation: control", tried: "the tests of " + strings.Join(packages, ", ") + " without a fault", figure: "pass"}
-	if text, err := goTest(ctx, dir, "", nil, packages); err != nil {
+	if text, err := goTest(ctx, dir, "", nil, packages, testLimit); err != nil {
 		w.failed = append(w.failed, fmt.Sprintf("%v\n%s", err, tail(text)))
 	}
 	w.took = time.Since(began)
@@ -97,7 +104,7 @@ func control(ctx context.Context, dir string) row {
 var failedTest = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 
 // prove applies the fault in a copy of the tree, runs the tests and takes the fault back.
-func (m mutation) prove(ctx context.Context, dir string) (w row) {
+func (m mutation) prove(ctx context.Context, dir string, limit time.Duration, hangs bool) (w row) {
 	began := time.Now()
 	w = row{what: "mutation: " + m.what, tried: m.file}
 	defer func() { w.took = time.Since(began) }()
@@ -124,29 +131,38 @@ func (m mutation) prove(ctx context.Context, dir string) (w row) {
 	}
 	var flaky []string
 	for range 3 {
-		output, err := goTest(ctx, dir, m.run, flaky, m.packages)
+		output, err := goTest(ctx, dir, m.run, flaky, m.packages, limit)
+		if exit, _ := errors.AsType[*exec.ExitError](err); err != nil && exit == nil || ctx.Err() != nil {
+			w.failed = append(w.failed, fmt.Sprint(err))
+			return w
+		}
 		names := failedTests(output)
-		switch exit, _ := errors.AsType[*exec.ExitError](err); {
-		case err == nil:
+		switch how := endOf(output, err); how {
+		case allPass:
 			w.failed = append(w.failed, fmt.Sprintf("no test of %s catches it", strings.Join(m.packages, ", ")))
 			return w
-		case exit == nil || ctx.Err() != nil:
-			w.failed = append(w.failed, err.Error())
+		case notBuilt:
+			w.failed = append(w.failed, fmt.Sprintf("with the fault the tests do not compile, so none has caught it:\n%s", tail(output)))
 			return w
-		case len(names) == 0 && bytes.Contains(output, []byte("panic: ")):
-			w.figure = "caught by a panic"
-			return w
-		case len(names) == 0: // a fault can make a sweep hit the program of the tests itself
-			if _, err := goTest(ctx, dir, m.run, flaky, m.packages); err != nil && ctx.Err() == nil {
-				w.figure = "caught: the program of the tests does not come to its end, twice"
+		case named: // see below
+		case timedOut:
+			if !hangs {
+				w.failed = append(w.failed, fmt.Sprintf("the tests did not come to their end in time, which says nothing about the fault:\n%s", timeoutOf(output)))
 				return w
 			}
-			w.failed = append(w.failed, fmt.Sprintf("the tests failed once without naming one:\n%s", tail(output)))
+			fallthrough
+		case panicked, died: // a fault can make a sweep hit the program of the tests itself
+			again, err := goTest(ctx, dir, m.run, flaky, m.packages, limit)
+			if ctx.Err() == nil && endOf(again, err) == how {
+				w.figure = "caught by " + string(how) + ", twice"
+				return w
+			}
+			w.failed = append(w.failed, fmt.Sprintf("the tests ended once by %s, without naming one that failed, and not so again:\n%s", how, tail(output)))
 			return w
 		}
 		// Those that fail again have caught it. What fails only now and then has not.
-		again, err := goTest(ctx, dir, only(names), nil, m.packages)
-		if sure := failedTests(again); err != nil && len(sure) > 0 {
+		again, err := goTest(ctx, dir, only(names), nil, m.packages, limit)
+		if sure := failedTests(again); endOf(again, err) == named {
 			w.figure = "caught by " + strings.Join(sure, ", ")
 			return w
 		}
@@ -155,6 +171,45 @@ func (m mutation) prove(ctx context.Context, dir string) (w row) {
 	w.failed = append(w.failed, fmt.Sprintf("only tests caught it that fail now and then: %v", flaky))
 	return w
 }
+
+// end is how the program of the tests ended.
+type end string
+
+const (
+	allPass  end = "a pass"
+	named    end = "tests that failed"
+	notBuilt end = "a build that failed"
+	timedOut end = "a timeout"
+	panicked end = "a panic"
+	died     end = "the end of the tests' own program"
+)
+
+var (
+	buildFailed = regexp.MustCompile(`(?m)^FAIL\s+\S+ \[(build|setup) failed\]`)
+	timeLimit   = regexp.MustCompile(`(?m)^panic: test timed out after [^\n]*(\n\t+[^\n]+)*`)
+)
+
+// endOf tells it from what go test printed. What does not compile has not been tested, whatever else
+// failed; a test that failed counts before one that hung, and the panic of go test's own clock is
+// none of the program's.
+func endOf(output []byte, err error) end {
+	switch {
+	case err == nil:
+		return allPass
+	case buildFailed.Match(output):
+		return notBuilt
+	case len(failedTests(output)) > 0:
+		return named
+	case timeLimit.Match(output):
+		return timedOut
+	case bytes.Contains(output, []byte("panic: ")):
+		return panicked
+	}
+	return died
+}
+
+// timeoutOf are the lines that say which tests were still running.
+func timeoutOf(output []byte) string { return string(timeLimit.Find(output)) }
 
 // failedTests are the tests that failed, without their parts.
 func failedTests(output []byte) (names []string) {
@@ -171,8 +226,8 @@ func failedTests(output []byte) (names []string) {
 func only(names []string) string { return "^(" + strings.Join(names, "|") + ")$" }
 
 // goTest runs tests until one of them fails.
-func goTest(ctx context.Context, dir, run string, skip, packages []string) ([]byte, error) {
-	args := []string{"test", "-count=1", "-failfast", "-timeout", "4m"}
+func goTest(ctx context.Context, dir, run string, skip, packages []string, limit time.Duration) ([]byte, error) {
+	args := []string{"test", "-count=1", "-failfast", "-timeout", limit.String()}
 	if run != "" {
 		args = append(args, "-run", run)
 	}

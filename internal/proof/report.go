@@ -87,9 +87,9 @@ func (r *report) table(args []string) {
 	fmt.Fprintf(r.w, "\n%s, commit %s, %s/%s, %d cores, embedded launchd; to get it again: %s\n\n",
 		time.Now().Format(time.DateOnly), commit(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(),
 		strings.Join(append([]string{"go run ./internal/proof"}, args...), " "))
-	fmt.Fprintln(r.w, "| what | tried | result | |\n|---|---|---|---|")
+	fmt.Fprintln(r.w, "| what | tried | result | | time |\n|---|---|---|---|---|")
 	for _, w := range r.rows {
-		fmt.Fprintf(r.w, "| %s | %s | %s | %s |\n", w.what, w.tried, w.outcome(), w.verdict())
+		fmt.Fprintf(r.w, "| %s | %s | %s | %s | %s |\n", w.what, w.tried, w.outcome(), w.verdict(), took(w.took))
 	}
 }
 

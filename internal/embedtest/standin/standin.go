@@ -87,6 +87,7 @@ type Behaviour struct {
 
 	Drain        time.Duration `json:"drain,omitempty"`         // from SIGUSR1 to the teardown
 	DrainForever bool          `json:"drain_forever,omitempty"` // no end but by SIGTERM and its like
+	DrainedTo    *int          `json:"drained_to,omitempty"`    // the exit code after SIGUSR1; nil: ExitRestart
 	Teardown     time.Duration `json:"teardown,omitempty"`      // from the removal of gateway.pid to the exit
 	IgnoreTERM   bool          `json:"ignore_term,omitempty"`
 

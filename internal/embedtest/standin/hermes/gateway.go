@@ -157,6 +157,9 @@ func (g *gateway) end(c cause) int {
 		return g.diesBy(c)
 	case c.signal == syscall.SIGUSR1:
 		code = standin.ExitRestart
+		if g.DrainedTo != nil {
+			code = *g.DrainedTo
+		}
 		g.mu.Lock()
 		g.state.RestartRequested = true
 		g.mu.Unlock()

@@ -210,6 +210,12 @@ func TestDrain(t *testing.T) {
 	if got := states(p); !slices.Equal(got, []string{"starting", "running", "draining", "stopped"}) {
 		t.Errorf("%q", got)
 	}
+	f.Behave("work", fleet.Standin{DrainedTo: new(standin.ExitStopped)})
+	p = f.Manual("work", fleet.Plain)
+	p.Signal(syscall.SIGUSR1)
+	if got := code(f.Ended(p)); got != 0 {
+		t.Errorf("%d after a drain that is to end with 0", got)
+	}
 }
 
 // gateway.pid goes first, long before the process.
