@@ -272,6 +272,9 @@ func (h *Hermes) readPlist(ctx context.Context, g *Gateway) {
 	path := g.Job.Path
 	if !filepath.IsAbs(path) { // "(submitted by ...)", or not told
 		path = h.in.PlistPath(g.Label)
+		if g.Target.Domain == launchd.System() && path != "" { // where launchd itself would load it from
+			path = filepath.Join("/Library/LaunchDaemons", filepath.Base(path))
+		}
 	}
 	if path == "" {
 		return
