@@ -10,6 +10,7 @@ type StateDirError struct {
 	Err    error
 }
 
+// Error reads "reload gui/501/x: its notes cannot be kept in /dir, and nothing was sent: " and Err.
 func (e *StateDirError) Error() string {
 	return fmt.Sprintf("reload %s: its notes cannot be kept in %s, and nothing was sent: %v", printable(e.Target.String()), printable(e.Dir), e.Err)
 }
