@@ -272,6 +272,9 @@ func (h *Hermes) readPlist(ctx context.Context, g *Gateway) {
 	path := g.Job.Path
 	if !filepath.IsAbs(path) { // "(submitted by ...)", or not told
 		path = h.in.PlistPath(g.Label)
+		if g.Target.Domain == launchd.System() && path != "" { // where launchd itself would load it from
+			path = filepath.Join("/Library/LaunchDaemons", filepath.Base(path))
+		}
 	}
 	if path == "" {
 		return
@@ -319,14 +322,19 @@ func (h *Hermes) own(g *Gateway) {
 	}
 }
 
-// processes looks for the gateway among the job's processes.
+// processes looks for the gateway among the job's processes. What another installation's noted in its
+// home is not read.
 func (h *Hermes) processes(g *Gateway, table *sweep.Table) {
-	if g.Foreign != "" || g.Job.PID == 0 {
+	if g.Job.PID == 0 {
 		return
+	}
+	home := g.Home
+	if g.Foreign != "" {
+		home = ""
 	}
 	if root := table.Find(g.Job.PID); root != nil {
 		g.job = root.Identity
-		g.Process, g.Tree = h.gatewayIn(table, g.job, g.Home)
+		g.Process, g.Tree = h.gatewayIn(table, g.job, home)
 		g.Stopped = stopped(table, g.Process)
 	}
 }
@@ -364,7 +372,7 @@ func (h *Hermes) served(found []*Gateway) {
 		if g.Runtime != nil {
 			profiles = g.Runtime.Served
 		}
-		if err == nil && !g.Process.IsZero() && host.names(g.Process) {
+		if err == nil && !g.Process.IsZero() && g.Foreign == "" && host.names(g.Process) { // another's may have the same names
 			profiles = slices.Concat(profiles, host.Profiles)
 		}
 		for _, profile := range profiles {

@@ -300,22 +300,39 @@ func (r *run) aftermath(i *item, res *Result) {
 
 // bootstraps reports whether a job that is not loaded is to be loaded.
 func (r *run) bootstraps(i *item) bool {
+	if _, other := errors.AsType[*launchd.ElsewhereError](i.refusal); other {
+		return false // it would be a second instance
+	}
 	return r.o.Bootstrap && i.gateway && i.outcome == launchd.OutcomeNotLoaded && i.Plist != "" && i.ServedBy == ""
+}
+
+// places are where a job that is not loaded may be loaded, the best first: a domain that was named is
+// the only one.
+func (r *run) places(i *item) []launchd.Domain {
+	if !i.place.IsZero() {
+		return []launchd.Domain{i.place}
+	}
+	return r.h.places()
+}
+
+// places are where a gateway may be loaded of which no domain was named.
+func (h *Hermes) places() []launchd.Domain {
+	around := h.o.Around
+	around.UID = h.in.UID
+	return launchd.Places(around)
 }
 
 // bootstrap loads a gateway's job, which starts it.
 func (r *run) bootstrap(ctx context.Context, i *item, res *Result) {
 	ctx, cancel := context.WithTimeout(ctx, bootstrapFor)
 	defer cancel()
-	around := r.h.o.Around
-	around.UID = r.h.in.UID
 	r.changing()
 	sent := time.Now()
 	res.Phases.Resolve = time.Since(r.start)
 	defer func() { res.Phases.Request = time.Since(sent) }()
 	var done launchd.StartResult
 	var err error
-	for _, d := range launchd.Places(around) {
+	for _, d := range r.places(i) {
 		res.Target = launchd.Target{Domain: d, Label: i.Label}
 		done, err = r.h.client.Start(ctx, res.Target, i.Plist)
 		if !errors.Is(err, launchd.ErrNoDomain) {
@@ -324,10 +341,15 @@ func (r *run) bootstrap(ctx context.Context, i *item, res *Result) {
 	}
 	res.Outcome, res.Err, res.New = done.Outcome, err, done.PID
 	res.Warnings = append(res.Warnings, done.Warnings...)
-	if err == nil {
-		res.Phases.NewSpawn = time.Since(sent)
-		res.Method = MethodBootstrap
+	if err != nil {
+		return
 	}
+	if !done.Loaded { // somebody else has loaded it since it was looked for
+		res.Outcome, res.Method = launchd.OutcomeAlreadyRestarting, launchd.MethodObserved
+		return
+	}
+	res.Phases.NewSpawn = time.Since(sent)
+	res.Method = MethodBootstrap
 }
 
 // MethodBootstrap is [Result].Method of a job that was not loaded and was.

@@ -58,9 +58,7 @@ func (h *Hermes) Plan(ctx context.Context, o RestartOptions) (Plan, error) {
 // steps are the requests and signals for one job, if nothing comes in between.
 func (r *run) steps(ctx context.Context, i *item) (steps []string, err error) {
 	if !i.Loaded() {
-		around := r.h.o.Around
-		around.UID = r.h.in.UID
-		places := launchd.Places(around)
+		places := r.places(i)
 		if len(places) == 0 {
 			return nil, fmt.Errorf("restart %s: user %d has no domain", i.Label, r.h.in.UID)
 		}

@@ -37,7 +37,7 @@ func (h *Hermes) gatewayIn(table *sweep.Table, job Identity, home string) (gatew
 		return Identity{}, nil
 	}
 	it := like[0]
-	if len(like) > 1 {
+	if len(like) > 1 && home != "" {
 		for _, name := range recordNames {
 			if r, err := readRecord(h.in, home, name); err == nil {
 				if i := slices.IndexFunc(like, func(p *sweep.Process) bool { return r.names(p.Identity) }); i >= 0 {

@@ -44,7 +44,9 @@ type RestartOptions struct {
 	// Timeout bounds each job's restart, Drain and ReadyTimeout included. 0 derives it from the
 	// job: [launchd.RestartOptions].Timeout.
 	Timeout time.Duration
-	// Bootstrap loads a gateway that is not loaded, from its property list.
+	// Bootstrap loads a gateway that is not loaded, from its property list: into the domain of its
+	// Selection.Targets if that has one, unless another domain has it ([launchd.ElsewhereError]),
+	// else where [launchd.Places] says.
 	Bootstrap bool
 	// Force lifts the rate guard: 3 restarts of a target in 60 s.
 	Force bool
@@ -134,8 +136,9 @@ func (r *run) prepare(ctx context.Context) error {
 	if fleet != nil {
 		r.warnings = append(r.warnings, fleet.Warnings...)
 	}
-	for _, i := range items {
+	for n, i := range items {
 		r.check(i)
+		r.twice(n)
 		r.results = append(r.results, r.begin(i))
 	}
 	return nil
@@ -143,6 +146,9 @@ func (r *run) prepare(ctx context.Context) error {
 
 // check refuses what is not to be restarted.
 func (r *run) check(i *item) {
+	if e, ok := errors.AsType[*launchd.ElsewhereError](i.refusal); ok {
+		e.Verb = "restart"
+	}
 	switch {
 	case i.Foreign != "" && i.ours:
 		// Whatever else is wrong with it: it is somebody else's.
@@ -160,6 +166,34 @@ func (r *run) check(i *item) {
 	}
 	i.inside = i.Loaded() && r.h.client.Inside(i.job)
 }
+
+// twice refuses a gateway that was named before with another domain, if neither is loaded: both would
+// be loaded then, and one home has one gateway.
+func (r *run) twice(n int) {
+	i := r.items[n]
+	if !r.bootstraps(i) {
+		return
+	}
+	for _, other := range r.items[:n] {
+		if other.Label == i.Label && r.bootstraps(other) {
+			i.outcome = launchd.OutcomeRefused
+			i.refusal = &TwiceError{Target: i.Target, Before: other.name()}
+		}
+	}
+}
+
+// TwiceError says that a gateway which is not loaded was named a second time, with another domain.
+type TwiceError struct {
+	Target launchd.Target
+	Before string // as it was named first
+}
+
+func (e *TwiceError) Error() string {
+	return fmt.Sprintf("restart %s: %s was named, too, and both would be loaded", e.Target, e.Before)
+}
+
+// Remedy says in one sentence what to do.
+func (e *TwiceError) Remedy() string { return "Name it once, in the domain where it is to be." }
 
 func ambiguous(i *item) error {
 	e := &launchd.AmbiguousError{}
@@ -258,6 +292,7 @@ func outcomeOf(err error) launchd.Outcome {
 	var foreign *ForeignError
 	var busy *BusyError
 	var rate *RateError
+	var twice *TwiceError
 	switch {
 	case errors.Is(err, launchd.ErrAmbiguous):
 		return launchd.OutcomeAmbiguousDomain
@@ -265,7 +300,7 @@ func outcomeOf(err error) launchd.Outcome {
 		return launchd.OutcomeForeign
 	case errors.As(err, &busy):
 		return launchd.OutcomeBusy
-	case errors.As(err, &rate):
+	case errors.As(err, &rate), errors.As(err, &twice):
 		return launchd.OutcomeRefused
 	case errors.Is(err, launchd.ErrDisabled):
 		return launchd.OutcomeDisabled

@@ -1,6 +1,7 @@
 package hermesgw
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,11 +30,12 @@ var ErrSelection = errors.New("all gateways, or some of them, not both")
 // item is one job on its way through a restart.
 type item struct {
 	Gateway
-	asked   string // as it was named, until its target is known
-	gateway bool   // its label is a gateway's: ownership, readiness and drains apply
-	ours    bool   // its label is that of a profile of this installation, or it was found among its gateways
-	inside  bool   // the caller runs in it
-	refusal error  // why it is not restarted, found before the first request
+	asked   string         // as it was named, until its target is known
+	place   launchd.Domain // that was named; the zero value leaves it to launchd, or to launchd.Places
+	gateway bool           // its label is a gateway's: ownership, readiness and drains apply
+	ours    bool           // its label is that of a profile of this installation, or it was found among its gateways
+	inside  bool           // the caller runs in it
+	refusal error          // why it is not restarted, found before the first request
 	outcome launchd.Outcome
 }
 
@@ -85,7 +87,7 @@ func (h *Hermes) choose(ctx context.Context, s Selection) (items []*item, fleet 
 		items = append(items, h.ofProfile(name))
 	}
 	for _, t := range s.Targets {
-		items = append(items, &item{Gateway: Gateway{Label: t.Label, Target: t}, asked: t.Label})
+		items = append(items, &item{Gateway: Gateway{Label: t.Label, Target: t}, asked: t.Label, place: t.Domain})
 	}
 	if len(items) == 0 {
 		items = append(items, h.ofProfile(""))
@@ -151,7 +153,8 @@ func (h *Hermes) look(ctx context.Context, i *item) {
 			h.readPlist(ctx, &i.Gateway)
 			h.own(&i.Gateway)
 		}
-		if errors.Is(err, launchd.ErrNotLoaded) {
+		err = h.client.Elsewhere(asking, i.Target, h.in.UID, err)
+		if _, other := errors.AsType[*launchd.ElsewhereError](err); !other && errors.Is(err, launchd.ErrNotLoaded) {
 			if _, enabled, asked := h.client.Enabled(asking, i.Target); asked == nil && !enabled {
 				err = &launchd.Error{Op: "restart", Target: i.Target.String(), Code: xpc.ServiceDisabled}
 			}
@@ -202,10 +205,13 @@ func (h *Hermes) derived(label string) (Profile, bool) {
 
 // notLoaded says what is to be done about a job that launchd does not have.
 func (h *Hermes) notLoaded(ctx context.Context, i *item, err error) error {
-	if !errors.Is(err, launchd.ErrNotLoaded) || !i.gateway {
+	if _, other := errors.AsType[*launchd.ElsewhereError](err); other || !errors.Is(err, launchd.ErrNotLoaded) || !i.gateway {
 		return err
 	}
-	e := &NotLoadedError{Target: i.Target, Plist: i.Plist, Err: err}
+	e := &NotLoadedError{Target: i.Target, Plist: i.Plist, Err: err, asked: i.Label}
+	if usual := h.places(); !i.place.IsZero() && (len(usual) == 0 || i.place != usual[0]) {
+		e.asked = i.Target.String()
+	}
 	if i.Profile != "" { // a property list may be left of the time before
 		if fleet, err := h.Discover(ctx); err == nil {
 			for _, g := range fleet.Gateways {
@@ -225,6 +231,8 @@ type NotLoadedError struct {
 	Plist    string // its property list, if there is one
 	ServedBy string // the label of the gateway that serves this profile, too
 	Err      error
+
+	asked string // with its domain if a label alone would go to another
 }
 
 func (e *NotLoadedError) Error() string {
@@ -247,7 +255,7 @@ func (e *NotLoadedError) Remedy() string {
 	case e.Plist == "":
 		return "Make its service with hermes gateway install."
 	}
-	return fmt.Sprintf("Load it with %s, or restart it with --bootstrap.", command("start", e.Target.Label))
+	return fmt.Sprintf("Load it with %s, or restart it with --bootstrap.", command("start", cmp.Or(e.asked, e.Target.Label)))
 }
 
 // ForeignError says that a gateway's job belongs to another installation.

@@ -1,14 +1,18 @@
 package hermesgw_test
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/hermes-gw/hermes-gw/internal/embedtest/fleet"
+	"github.com/hermes-gw/hermes-gw/launchd"
 )
 
 // The folder of the locks cannot be used, for every reason that there is: the gateway is restarted
@@ -121,5 +125,46 @@ func must(t *testing.T, errs ...error) {
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A reload where the home is only read says which folder it needs and which variable names another, and
+// with that it works: neither the command nor the worker writes anything in the home.
+func TestReloadInAReadOnlyHome(t *testing.T) {
+	t.Parallel()
+	f := fleet.New(t, fleet.Options{Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest}}})
+	work := f.Gateway("work")
+	old := f.Up("work", 0)
+	reload := func(stateDir string) answer {
+		cmd := f.Prepare("reload", work.Target.String(), "--json")
+		cmd.Env = append(cmd.Env, "HERMES_GW_STATE_DIR="+stateDir)
+		i := slices.Index(cmd.Args, "reload") - 1 // of the command, behind what gives it the account
+		shell := []string{"/bin/sh", "-ec", `mount --bind "$1" "$1"; mount -o remount,ro,bind "$1"; shift; exec "$@"`, "sh", f.AccountHome}
+		cmd.Args = slices.Insert(cmd.Args, i, shell...)
+		return parsed(t, f.Run(cmd))
+	}
+	f.Prepare()
+	fleet.NeedsShell(t)
+	if err := exec.Command("unshare", "--mount", "true").Run(); err != nil {
+		t.Skip("this system lets no test mount anything: ", err)
+	}
+	mark := f.Mark()
+	a := reload("")
+	unmoved(t, f, mark)
+	folder := filepath.Join(f.AccountHome, ".local", "state", "hermes-gw")
+	says(t, a.of(t, f, "work"), launchd.OutcomeFailed, "cannot be kept in "+folder, "read-only file system", "HERMES_GW_STATE_DIR")
+	if a.Code != 1 {
+		t.Errorf("%s%s", a.Stdout, a.Stderr)
+	}
+	must(t, os.MkdirAll(f.StateDir, 0o700))
+	before := f.Snapshot()
+	a = reload(f.StateDir)
+	if r := a.of(t, f, "work"); a.Code != 0 || r.State != launchd.OutcomeRestarted {
+		t.Errorf("%s%s", a.Stdout, a.Stderr)
+	}
+	f.Up("work", old.PID)
+	before.OnlyRead()
+	if _, err := os.Lstat(folder); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s: %v", folder, err)
 	}
 }

@@ -178,19 +178,19 @@ func (r *reload) begin(ctx context.Context) (unlock func(), err error) {
 		r.owner = uid
 	}
 	if err := privatedir.Make(r.o.StateDir, r.owner); err != nil {
-		return nil, fmt.Errorf("reload %s: %w", r.t, err)
+		return nil, r.noNotes(err)
 	}
 	r.files = filesOf(r.o.StateDir, r.t)
 	lock, err := os.OpenFile(r.files.lock(), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("reload %s: %w", r.t, err)
+		return nil, r.noNotes(err)
 	}
 	r.lock = lock
 	unlock = func() { lock.Close() }
 	if os.Geteuid() != r.owner { // or the user could not lock it later
 		if err := lock.Chown(r.owner, -1); err != nil {
 			unlock()
-			return nil, fmt.Errorf("reload %s: %w", r.t, err)
+			return nil, r.noNotes(err)
 		}
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
@@ -238,7 +238,7 @@ func (r *reload) dismiss(ctx context.Context) error {
 // hire leaves the note and has launchd run the worker.
 func (r *reload) hire(ctx context.Context) error {
 	if err := r.write(); err != nil {
-		return fmt.Errorf("reload %s: %w", r.t, err)
+		return r.noNotes(err)
 	}
 	worker := r.files.worker(r.t)
 	r.emit(Event{Kind: EventRequested, Detail: "bootstrap " + worker.String()})

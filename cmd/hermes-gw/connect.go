@@ -137,6 +137,19 @@ func (c *command) find(ctx context.Context, t launchd.Target, uid int) (launchd.
 	return c.launchd.FindOne(ctx, t.Label, uid)
 }
 
+// elsewhere is for a target with its domain that is not loaded there, as err says: whether another
+// domain has its label.
+func (c *command) elsewhere(ctx context.Context, t launchd.Target, uid int, err error) error {
+	if owner, ok := domainUser(t.Domain); ok {
+		uid = owner
+	}
+	err = c.launchd.Elsewhere(ctx, t, uid, err)
+	if e, ok := errors.AsType[*launchd.ElsewhereError](err); ok {
+		e.Verb = c.verb.name
+	}
+	return err
+}
+
 // called names a job: by its target once that is known, until then as it was asked for.
 func called(t, asked launchd.Target) string {
 	switch {

@@ -17,10 +17,7 @@ import (
 // Procursus launchctl (1.2.0) and from transcripts of macOS 13 to 26.
 
 // Exit codes of launchctl besides launchd's own numbers: Procursus launchctl, launchctl.c.
-const (
-	ctlUnknownVerb = 1
-	ctlUsage       = 64 // sysexits.h, EX_USAGE
-)
+const ctlUsage = 64 // sysexits.h, EX_USAGE; launchctl itself gives 1, launchd's "not permitted", to an unknown subcommand
 
 // ctlVerb is one of launchctl's subcommands. run returns the exit code.
 type ctlVerb struct {
@@ -110,7 +107,7 @@ func runCtl(c *command) report {
 				line += ": " + n.instead
 			}
 			fmt.Fprintln(c.stderr, line+".")
-			return report{exit: ctlUnknownVerb}
+			return report{exit: ctlUsage}
 		}
 	}
 	var names []string
@@ -122,7 +119,7 @@ func runCtl(c *command) report {
 	} else {
 		fmt.Fprintln(c.stderr, "hermes-gw: hermes-gw ctl help lists the subcommands.")
 	}
-	return report{exit: ctlUnknownVerb}
+	return report{exit: ctlUsage}
 }
 
 // usage says how the subcommand is called.

@@ -134,10 +134,10 @@ func TestCtl(t *testing.T) {
 		{"unsetenv", 64, "", usage("unsetenv <key, ...>"), ""},
 		{"help kill", 0, usage("kill <signal-name|signal-number> <service-target>"), "", ""},
 		{"help nope", 64, "", usage("help [subcommand]"), ""},
-		{"load x", 1, "", "Unrecognized subcommand: load\n", "hermes-gw: launchctl has load, and hermes-gw ctl does not: use bootstrap <domain-target> <service-path>."},
-		{"enter-rem-dev", 1, "", "Unrecognized subcommand: enter-rem-dev\n", "hermes-gw: launchctl has enter-rem-dev, and hermes-gw ctl does not."},
-		{"kikstart x", 1, "", "Unrecognized subcommand: kikstart\n", "hermes-gw: did you mean kickstart?"},
-		{"frobnicate", 1, "", "Unrecognized subcommand: frobnicate\n", "hermes-gw: hermes-gw ctl help lists the subcommands."},
+		{"load x", 64, "", "Unrecognized subcommand: load\n", "hermes-gw: launchctl has load, and hermes-gw ctl does not: use bootstrap <domain-target> <service-path>."},
+		{"enter-rem-dev", 64, "", "Unrecognized subcommand: enter-rem-dev\n", "hermes-gw: launchctl has enter-rem-dev, and hermes-gw ctl does not."},
+		{"kikstart x", 64, "", "Unrecognized subcommand: kikstart\n", "hermes-gw: did you mean kickstart?"},
+		{"frobnicate", 64, "", "Unrecognized subcommand: frobnicate\n", "hermes-gw: hermes-gw ctl help lists the subcommands."},
 	} {
 		fill := strings.NewReplacer("DIR", s.dir, "PID\n", strconv.Itoa(first)+"\n", "\nPID\t", "\n"+strconv.Itoa(first)+"\t").Replace
 		code, stdout, stderr := s.ctl(strings.Fields(fill(c.args))...)
@@ -356,7 +356,7 @@ func TestCtlKnowsThemAll(t *testing.T) {
 			continue
 		}
 		c := newCall("")
-		if code := c.run("ctl", name, "x"); code != ctlUnknownVerb || !strings.HasPrefix(c.stderr.String(), "Unrecognized subcommand: "+name+"\nhermes-gw: launchctl has "+name+", and hermes-gw ctl does not") {
+		if code := c.run("ctl", name, "x"); code != ctlUsage || !strings.HasPrefix(c.stderr.String(), "Unrecognized subcommand: "+name+"\nhermes-gw: launchctl has "+name+", and hermes-gw ctl does not") {
 			t.Errorf("%s: exit %d, %s", name, code, &c.stderr)
 		}
 	}

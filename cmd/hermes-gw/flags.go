@@ -136,9 +136,9 @@ func (o *options) bind(set *pflag.FlagSet, names ...string) {
 		case *bool:
 			set.BoolVarP(to, r.name, r.short, *to, r.does)
 		case *string:
-			set.StringVarP(to, r.name, r.short, *to, r.does)
+			set.VarP((*text)(to), r.name, r.short, r.does)
 		case *[]string:
-			set.StringArrayVarP(to, r.name, r.short, *to, r.does)
+			set.VarP((*texts)(to), r.name, r.short, r.does)
 		case pflag.Value:
 			set.VarP(to, r.name, r.short, r.does)
 			if _, ok := to.(*optional); ok {
@@ -170,6 +170,9 @@ func wrongValue(name, value string) error {
 		wants = "true or false"
 	}
 	remedy := "Give it " + wants + "."
+	if strings.TrimSpace(value) == "" {
+		remedy = "Give it " + wants + ", or leave it out: a variable of the shell's may not be set."
+	}
 	if like := spell.Nearest(value, r.words); like != "" {
 		remedy = "Did you mean " + like + "? " + remedy
 	}

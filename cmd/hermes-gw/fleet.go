@@ -206,10 +206,12 @@ func fleetTable(rows []result) string {
 
 // tree is the job's process and, behind arrows, those down to the gateway's.
 func (r *gatewayResult) tree() string {
-	if r.Job.PID == 0 {
+	switch {
+	case r.Job.PID == 0:
 		return ""
-	}
-	if len(r.Tree) == 0 {
+	case r.Age() == 0: // the process table has not shown it, nor what it is
+		return strconv.Itoa(r.Job.PID)
+	case len(r.Tree) == 0:
 		return strconv.Itoa(r.Job.PID) + " (no gateway)"
 	}
 	words := make([]string, len(r.Tree))

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
-
-	"github.com/hermes-gw/hermes-gw/internal/spell"
 )
 
 // options are the flags of every verb.
@@ -77,6 +75,36 @@ func (o *optional) Set(s string) error {
 
 // optionalAlone is what pflag gives an optional flag that stands without a value.
 const optionalAlone = "the job's own"
+
+// text is a value that is not empty: an empty one is a shell's variable that is not set, and to go
+// on without the flag would be about something else than was meant.
+type text string
+
+func (x *text) String() string { return string(*x) }
+func (x *text) Type() string   { return "string" }
+
+func (x *text) Set(s string) error {
+	if strings.TrimSpace(s) == "" {
+		return errors.New("empty")
+	}
+	*x = text(s)
+	return nil
+}
+
+// texts are those of a flag that may be given more than once.
+type texts []string
+
+func (x *texts) String() string { return strings.Join(*x, ", ") }
+func (x *texts) Type() string   { return "string" }
+
+func (x *texts) Set(s string) error {
+	var one text
+	if err := one.Set(s); err != nil {
+		return err
+	}
+	*x = append(*x, s)
+	return nil
+}
 
 // uid is the --uid flag; set tells 0 from absent.
 type uid struct {
@@ -160,18 +188,9 @@ func parse(set *pflag.FlagSet, args []string, page string) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "":
-		return usage(page, "unknown flag -%s", unknown.GetSpecifiedName())
+		return unknownShort(set, unknown.GetSpecifiedName(), unknown.GetSpecifiedShortnames(), page)
 	case errors.As(err, &unknown):
-		name := unknown.GetSpecifiedName()
-		if _, known := findFlag(name); !known {
-			if like := spell.Nearest(name, flagNames(set)); like != "" {
-				return usage("Did you mean --"+like+"? "+page, "unknown flag --%s", name)
-			}
-		}
-		if has := havers(name); has != "" {
-			return usage(page, "unknown flag --%s: only %s it", name, has)
-		}
-		return usage(page, "unknown flag --%s", name)
+		return unknownLong(set, unknown.GetSpecifiedName(), page)
 	case errors.As(err, &missing):
 		name := missing.GetFlag().Name
 		r, _ := findFlag(name)
@@ -182,11 +201,6 @@ func parse(set *pflag.FlagSet, args []string, page string) error {
 		return usage(page, "%q is not a flag", syntax.GetSpecifiedFlag())
 	}
 	return usage(page, "%v", err)
-}
-
-func flagNames(set *pflag.FlagSet) (names []string) {
-	set.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	return names
 }
 
 // wantsJSON looks for --json in a command line that could not be parsed.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/hermes-gw/hermes-gw/internal/plistfile"
@@ -28,7 +29,7 @@ func checkPlist(path, label string) error {
 		return &plistError{path, fmt.Sprintf(format, args...), remedy, cause}
 	}
 	const fix = "Correct it (plutil -lint shows where it breaks); nothing was sent to launchd."
-	if filepath.Ext(path) != ".plist" {
+	if _, err := os.Lstat(path); filepath.Ext(path) != ".plist" && !errors.Is(err, fs.ErrNotExist) {
 		return bad(nil, "Rename it.", "launchd only loads files whose name ends in .plist")
 	}
 	b, _, err := plistfile.Read(path)

@@ -45,6 +45,8 @@ func TestCheckPlist(t *testing.T) {
 		{"binary.plist", goodBinary(t, "a.b"), ""},
 		{"good.xml", []byte(goodXML("a.b")), ".plist"},
 		{"missing.plist", nil, "no such file"},
+		{"missing.xml", nil, "no such file"},
+		{"missing/good", nil, "no such file"},
 		{"empty.plist", []byte{}, "empty"},
 		{"blank.plist", []byte(" \n"), "empty"},
 		{"openstep.plist", []byte(`{ Label = "a.b"; }`), "neither XML nor binary"},

@@ -71,6 +71,11 @@ func (c *command) parse(args []string) error {
 	if err := parse(set, args[1:], v.page()); err != nil {
 		return err
 	}
+	if !v.opaque {
+		if err := valueBehindBlank(set, args[1:]); err != nil {
+			return err
+		}
+	}
 	c.args = set.Args()
 	if c.opts.json && !slices.Contains(v.flags, flagJSON) { // it stood before the verb
 		return usage(v.page(), "%s has no --json", v.name)

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	hermesgw "github.com/hermes-gw/hermes-gw"
 	"github.com/hermes-gw/hermes-gw/launchd"
 )
 
@@ -121,18 +123,20 @@ func (c *command) givenPlist(label string) (string, error) {
 }
 
 // places returns where the job is loaded, or else where it should go: the domain that
-// was named, or gui and then user, over ssh only user unless that user is logged in at
+// was named, if no other has it, or gui and then user, over ssh only user unless that user is logged in at
 // the screen.
 func (c *command) places(ctx context.Context, t launchd.Target, uid int) (places []launchd.Target, loaded bool, err error) {
 	if !t.Domain.IsZero() {
 		_, err = c.launchd.Job(ctx, t)
-		switch {
-		case err == nil:
+		if err == nil {
 			return []launchd.Target{t}, true, nil
-		case errors.Is(err, launchd.ErrNotLoaded):
-			return []launchd.Target{t}, false, nil
 		}
-		return nil, false, err
+		err = c.elsewhere(ctx, t, uid, err)
+		e, other := errors.AsType[*launchd.ElsewhereError](err)
+		if other && !apart(e) || !errors.Is(err, launchd.ErrNotLoaded) {
+			return nil, false, err
+		}
+		return []launchd.Target{t}, false, nil
 	}
 	found, err := c.launchd.FindOne(ctx, t.Label, uid)
 	switch {
@@ -146,6 +150,16 @@ func (c *command) places(ctx context.Context, t launchd.Target, uid int) (places
 		places = append(places, launchd.Target{Domain: d, Label: t.Label})
 	}
 	return places, false, nil
+}
+
+// apart reports whether a job that is loaded elsewhere is another one: a daemon of the system's and
+// an agent of a user's can share a label, but a home has one gateway.
+func apart(e *launchd.ElsewhereError) bool {
+	if hermesgw.IsGatewayLabel(e.Target.Label) || errors.Is(e.Err, launchd.ErrNoDomain) {
+		return false
+	}
+	system := e.Target.Domain == launchd.System()
+	return !slices.ContainsFunc(e.Found, func(t launchd.Target) bool { return system == (t.Domain == launchd.System()) })
 }
 
 // usualPlist checks and returns the file from which launchd itself loads the job at a

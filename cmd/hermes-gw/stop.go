@@ -93,5 +93,8 @@ func (c *command) located(t launchd.Target, uid int) (launchd.Target, error) {
 		return found, err
 	}
 	_, err := c.launchd.Job(ctx, t)
+	if err != nil {
+		err = c.elsewhere(ctx, t, uid, err)
+	}
 	return t, err
 }

@@ -52,6 +52,23 @@ func TestUsageErrors(t *testing.T) {
 		{"version now", []string{"version takes no arguments", `"now"`}},
 		{"help restrat", []string{"Did you mean restart?"}},
 		{"help restart stop", []string{`"stop"`}},
+		{"STATUS", []string{`"STATUS"`, "Did you mean status?"}},
+		{"Restrat x", []string{"Did you mean restart?"}},
+		{"help RESTART", []string{"Did you mean restart?"}},
+		{"restart --DRY-RUN x", []string{"--DRY-RUN", "Did you mean --dry-run?"}},
+		{"status --dry-rnu", []string{"--dry-rnu", "Did you mean --dry-run, which only restart has?"}},
+		{"status -p work", []string{"unknown flag -p: only restart and logs have -p, --profile"}},
+		{"stop -v x", []string{"unknown flag -v: only restart and reload have -v, --verbose"}},
+		{"restart -P work", []string{"unknown flag -P", "Did you mean -p, --profile?"}},
+		{"status -N 3", []string{"Did you mean -n, --lines, which only logs has?"}},
+		{"status -j", []string{"unknown flag -j", "Did you mean --json?"}},
+		{"status -json", []string{"unknown flag -json", "Did you mean --json?"}},
+		{"restart --graceful 30s x", []string{"--graceful", `"30s"`, "Write --graceful=30s", "--"}},
+		{"restart x --graceful 1m30s", []string{"Write --graceful=1m30s"}},
+		{"restart --graceful 30 x", []string{"Write --graceful=30s"}},
+		{"restart --dry-run false x", []string{"Write --dry-run=false"}},
+		{"restart --all true", []string{"Write --all=true"}},
+		{"logs -f false", []string{"Write --follow=false"}},
 	} {
 		t.Run(test.args, func(t *testing.T) {
 			args := strings.Fields(test.args)
@@ -88,6 +105,65 @@ func TestUsageErrorsNeedNoBlank(t *testing.T) {
 		}
 		if line := c.oneLine(t); strings.ContainsAny(line, "\x1b\x00") {
 			t.Errorf("%q: the terminal gets %q", args, line)
+		}
+	}
+}
+
+// What is empty is a variable of the shell's that is not set: it stands for nothing else, least of all
+// for the default gateway.
+func TestEmptyWordsAreRefused(t *testing.T) {
+	var lines [][]string
+	for _, v := range verbs() {
+		switch {
+		case v.name == "completion" || v.opaque:
+		case v.max != 0:
+			lines = append(lines, []string{v.name, ""}, []string{v.name, "x", ""}, []string{v.name, "--", ""})
+		}
+		v.flagSet(&options{}).VisitAll(func(f *pflag.Flag) {
+			if _, optional := f.Value.(*optional); f.NoOptDefVal != "" && !optional {
+				return
+			}
+			for _, empty := range []string{"", " "} {
+				args := []string{v.name, "--" + f.Name + "=" + empty}
+				if v.min > 0 {
+					args = append(args, "x")
+				}
+				lines = append(lines, args)
+				if r, _ := findFlag(f.Name); r.short != "" {
+					lines = append(lines, []string{v.name, "-" + r.short, empty})
+				}
+			}
+		})
+	}
+	f := newFake(t, oneJob().answers)
+	tried := map[string]bool{}
+	for _, args := range lines {
+		c := newCall(f.path)
+		if code := c.run(args...); code != exitUsage {
+			t.Errorf("%q: exit %d, %s%s", args, code, &c.stdout, &c.stderr)
+		}
+		c.oneLine(t)
+		tried[strings.Join(args, " ")] = true
+	}
+	for _, line := range []string{"restart -p ", "logs -p ", "restart ", "status ", "start --plist= x", "restart --launchd="} {
+		if !tried[line] {
+			t.Errorf("%q was not tried", line)
+		}
+	}
+	if n := len(f.requests()); n > 0 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+// Behind -- stands a job, whatever it is called, and what belongs to another flag or stands in front is
+// no value.
+func TestValueBehindBlank(t *testing.T) {
+	for _, line := range []string{
+		"restart --graceful -- 30s", "restart 30s --graceful", "restart --graceful=5s 30s", "restart --graceful x30s", "restart --graceful --force-after 30s x",
+		"status --json falsehood", "restart -p 30s x", "restart --graceful gui/501/30s",
+	} {
+		if err := (&command{env: newCall("").env}).parse(strings.Fields(line)); err != nil {
+			t.Errorf("%s: %v", line, err)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/hermes-gw/hermes-gw/internal/spell"
@@ -313,7 +314,9 @@ func (v verb) page() string { return "See hermes-gw help " + v.name + "." }
 
 // checkArgs holds the number of arguments against the table.
 func (v verb) checkArgs(args []string) error {
-	switch {
+	switch empty := slices.Index(args, ""); {
+	case empty >= 0 && !v.opaque:
+		return usage("Leave it out, or say what is meant: a variable of the shell's may not be set.", "argument %d of %s is empty", empty+1, v.name)
 	case len(args) < v.min:
 		return usage(v.page(), "%s needs %s", v.name, strings.TrimSuffix(v.args, "..."))
 	case v.max == 0 && len(args) > 0:

@@ -1,11 +1,14 @@
 // Package spell guesses what a mistyped word was meant to be.
 package spell
 
-// Nearest returns the candidate that the mistyped word most likely meant, or "".
+import "strings"
+
+// Nearest returns the candidate that the mistyped word most likely meant, or "". The case of letters
+// makes no difference.
 func Nearest(word string, candidates []string) string {
 	best, limit := "", max(1, min(len(word), 6)/2)+1
 	for _, c := range candidates {
-		if d := distance(word, c); d < limit {
+		if d := distance(strings.ToLower(word), strings.ToLower(c)); d < limit {
 			best, limit = c, d
 		}
 	}
