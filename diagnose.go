@@ -32,15 +32,6 @@ type Finding struct {
 	Advice  string // what else is to be done; "" for nothing
 }
 
-// A gateway that was started so often in so much time, without hermes-gw being asked for it, is
-// flapping, unless it has been running since for longer than launchd holds it back: 30 s in the
-// lists of Hermes, which makes 4 starts.
-const (
-	flapStarts = 4
-	flapWindow = 2 * time.Minute
-	flapOver   = 30 * time.Second
-)
-
 // startsFor is how long a job may take from its own program to the gateway's.
 const startsFor = 5 * time.Second
 
@@ -51,7 +42,7 @@ func (h *Hermes) Diagnose(ctx context.Context) ([]Finding, Fleet, error) {
 	if err != nil {
 		return nil, fleet, err
 	}
-	d := &diagnosis{h: h, fleet: &fleet}
+	d := &diagnosis{ctx: ctx, h: h, fleet: &fleet}
 	for i := range fleet.Gateways {
 		d.gateway(&fleet.Gateways[i])
 	}
@@ -68,6 +59,7 @@ func (h *Hermes) Diagnose(ctx context.Context) ([]Finding, Fleet, error) {
 }
 
 type diagnosis struct {
+	ctx   context.Context
 	h     *Hermes
 	fleet *Fleet
 	found []Finding
@@ -231,9 +223,13 @@ func readableLog(in Install, path string) error {
 func (d *diagnosis) process(g *Gateway) {
 	restart := command("restart", g.Target.String())
 	j := g.Job
-	if starts := d.starts(g); starts >= flapStarts && j.LastExit.Failed() && g.Age() < flapOver {
-		d.add(g, "flapping", command("logs", g.Label), "Mend what its log says, then "+restart+".",
-			"It starts again and again: %d times in the last %.0f minutes without being asked to%s.", starts, flapWindow.Minutes(), lastExit(j))
+	if n, mended := d.h.settled(d.ctx, g, d.h.flightNote(g.Target).last(d.h.o.Address)); n >= flapStarts {
+		did := "It starts again and again"
+		if mended {
+			did = "It started again and again until it was restarted a moment ago, which may have mended it or not"
+		}
+		d.add(g, "flapping", command("stop", g.Target.String()), "See with "+command("logs", g.Label)+" why it ends, mend that, then "+command("start", g.Label)+".",
+			"%s: %d times without being asked to, as far as hermes-gw knows%s.", did, n, lastExit(j))
 		if j.PID == 0 {
 			return
 		}
@@ -260,20 +256,6 @@ func (d *diagnosis) process(g *Gateway) {
 		d.add(g, "replaced-program", restart, "If launchd kills the new process (launch constraint), "+command("reload", g.Target.String())+".",
 			"Its program %s was replaced %v after it was started.", path, at.Round(time.Second))
 	}
-}
-
-// starts is how often a gateway was started lately without anybody asking for it, as far as
-// hermes-gw was asked.
-func (d *diagnosis) starts(g *Gateway) int {
-	asked := d.h.requests(g.Target, flapWindow)
-	if n := recentStarts(d.h.in, g.Home, flapWindow, time.Now()); n > 0 {
-		return n - asked
-	}
-	// A Hermes that notes none: launchd's number is since it was loaded.
-	if g.Job.Runs != nil && asked == 0 && g.Job.PID > 0 {
-		return *g.Job.Runs
-	}
-	return 0
 }
 
 func throttle(j launchd.Job) string {
