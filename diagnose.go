@@ -28,7 +28,7 @@ type Finding struct {
 	Target  launchd.Target
 	Profile string
 	Problem string // one sentence
-	Command string // what mends it, as it is typed into a shell; "" if no command does
+	Command string // what mends it, or the first step of that, as it is typed into a shell; "" if no command does
 	Advice  string // what else is to be done; "" for nothing
 }
 
@@ -71,8 +71,16 @@ func (d *diagnosis) add(g *Gateway, id, command, advice, format string, args ...
 
 // gateway looks at one.
 func (d *diagnosis) gateway(g *Gateway) {
-	if g.Problem != nil {
-		d.add(g, "plist-unreadable", "", remedyOf(g.Problem), "It cannot be looked at as a whole: %v.", g.Problem)
+	switch {
+	case g.unreadable:
+		then := command("start", g.Label)
+		if g.Loaded() {
+			then = command("reload", g.Target.String())
+		}
+		advice := "Mend what that finds, or write it again with hermes gateway install, then " + then + "."
+		d.add(g, "plist-unreadable", command("lint", g.Plist), strings.TrimSpace(remedyOf(g.Problem)+" "+advice), "Its property list cannot be read: %v.", g.Problem)
+	case g.Problem != nil:
+		d.add(g, "plist-unreadable", command("status", g.Target.String()), remedyOf(g.Problem), "It cannot be looked at as a whole: %v.", g.Problem)
 	}
 	if g.Unknown {
 		return
@@ -93,11 +101,14 @@ func (d *diagnosis) gateway(g *Gateway) {
 
 func (d *diagnosis) unloaded(g *Gateway) {
 	other := d.fleet.RunsFor(g.Home)
+	disabled := g.Job.Disabled != nil && *g.Job.Disabled
 	switch {
 	case g.ServedBy != "" || g.Plist == "":
+	case g.unreadable: // nor can launchd load it: that comes first
+	case other != nil && disabled: // the next login does not load it
 	case other != nil:
-		d.add(g, "duplicate", "", "Take "+g.Plist+" away if "+other.Label+" is the one that you want.", "Its property list is there, and the next login loads it, although %s runs for the same home.", other.Target)
-	case g.Job.Disabled != nil && *g.Job.Disabled:
+		d.add(g, "duplicate", command("ctl", "disable", g.Target.String()), "Or take "+g.Plist+" away; if it is the one that you want, stop "+other.Label+" instead.", "Its property list is there, and the next login loads it, although %s runs for the same home.", other.Target)
+	case disabled:
 		d.add(g, "disabled", command("ctl", "enable", g.Target.String())+" && "+command("start", g.Label), "", "It is disabled, so launchd does not load it, although its property list is there.")
 	default:
 		d.add(g, "not-loaded", command("start", g.Label), "", "launchd does not have it, although its property list is there: it does not run.")
@@ -127,7 +138,7 @@ func (d *diagnosis) plist(g *Gateway) {
 		case f.Rule == "output-folder-missing":
 			folders = append(folders, f.Problem)
 		case strings.HasPrefix(f.Rule, "output-"):
-			d.add(g, "log-path", "", f.Fix+".", "launchd may not be able to write its log: %s.", f.Problem)
+			d.add(g, "log-path", command("lint", g.Plist), f.Fix+".", "launchd may not be able to write its log: %s.", f.Problem)
 		case f.Fatal, f.Rule == "keepalive-replace":
 			d.add(g, f.Rule, command("lint", g.Plist), f.Fix+".", "Its property list: %s.", f.Problem)
 		}
@@ -152,7 +163,7 @@ func (d *diagnosis) plist(g *Gateway) {
 
 // wrongDomain names the domain where the property list wants it.
 func (d *diagnosis) wrongDomain(g *Gateway, f launchd.Finding) {
-	mend, advice := "", f.Fix+"."
+	mend, advice := command("lint", g.Plist), f.Fix+"."
 	for i, session := range []string{"Aqua", "Background"} {
 		to := d.h.domains()[i]
 		if !slices.Contains(g.plist.LimitLoadToSessionType, session) {
@@ -312,7 +323,8 @@ func (d *diagnosis) foreign(g *Gateway) {
 	if g.Foreign == "" || !g.Loaded() {
 		return
 	}
-	d.add(g, "foreign", "", "Leave it alone, or set HERMES_HOME to "+g.Foreign+" if it is the one you mean.", "It bears a gateway's label and belongs to another installation, %s.", g.Foreign)
+	there := shellwords.Join("env", "HERMES_HOME="+g.Foreign, "hermes-gw", "doctor")
+	d.add(g, "foreign", there, "That looks after it. Leave it alone here, or set HERMES_HOME to "+g.Foreign+" if it is the one you mean.", "It bears a gateway's label and belongs to another installation, %s.", g.Foreign)
 }
 
 // shared looks for homes with more than one job.

@@ -23,8 +23,11 @@ const (
 // notesEvery is how often the log of a gateway that begins is looked at.
 const notesEvery = 20 * time.Millisecond
 
-// exitRestart is how a gateway exits that wants to be started again (hermes.md 1.6).
-const exitRestart = 75
+// How a gateway exits that wants to be started again, and one that no start would mend (hermes.md 1.6).
+const (
+	exitRestart = 75
+	exitConfig  = 78
+)
 
 // unasked counts the starts of a failing job that nobody asked for, as far as that is known; 0 if it
 // is not failing. last is the last request that hermes-gw sent about it. mended says that its process
@@ -56,10 +59,16 @@ func (h *Hermes) unasked(g *Gateway, last *flightRequest) (n int, mended bool) {
 	if before == 0 && (wanted || !crashed(j.LastExit)) {
 		return 0, false
 	}
+	lately := 0
 	if g.Home != "" {
-		if lately := recentStarts(h.in, g.Home, flapWindow, time.Now()); lately > 0 {
-			n = min(n, lately)
-		}
+		lately = recentStarts(h.in, g.Home, flapWindow, time.Now())
+	}
+	switch {
+	case lately > 0:
+		n = min(n, lately)
+	case j.LastExit.Kind == launchd.ExitCode && j.LastExit.Code == exitConfig:
+		// So exits, too, what launchd cannot start at all: that is another finding's.
+		return 0, false
 	}
 	return before + n, wanted
 }

@@ -49,6 +49,8 @@ func TestUnasked(t *testing.T) {
 		"left alone":                             {g: job(19, stays, "", 0, failed)},
 		"it wanted to be started":                {g: job(19, runs, "semaphore", time.Second, launchd.Exit{Kind: launchd.ExitCode, Code: exitRestart})},
 		"it never failed":                        {g: job(19, runs, "semaphore", time.Second, launchd.Exit{Kind: launchd.ExitCode})},
+		"launchd cannot start it":                {g: job(19, held, "", 0, launchd.Exit{Kind: launchd.ExitCode, Code: exitConfig})},
+		"a configuration that it refuses":        {g: job(5, held, "", 0, launchd.Exit{Kind: launchd.ExitCode, Code: exitConfig}), starts: 5, want: 4},
 		"launchd does not tell":                  {g: &Gateway{Job: launchd.Job{LastExit: failed}}},
 		"loaded just now":                        {g: job(1, runs, "speculative", time.Second, failed)},
 		"asked for with launchctl":               {g: job(19, runs, "non-ipc demand", time.Second, failed)},
