@@ -106,7 +106,7 @@ func runLogs(c *command) report {
 			one := &logResult{job: name, head: len(files) > 1 || len(jobs) > 1}
 			one.lines, one.err = l.Tail(h.Install(), c.opts.lines)
 			one.log = *l
-			there = there || one.err != nil || len(one.lines) > 0
+			there = there || one.err != nil || l.Written()
 			r.results = append(r.results, one)
 			if len(jobs) > 1 {
 				l.Name = l.Path

@@ -30,6 +30,18 @@ func (f *flowing) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// wrote is closed when there is any text.
+func (f *flowing) wrote() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.text.Len() > 0 {
+		done := make(chan struct{})
+		close(done)
+		return done
+	}
+	return f.more
+}
+
 // until waits for text that fits.
 func (f *flowing) until(t *testing.T, fits func(string) bool) string {
 	t.Helper()
