@@ -120,14 +120,19 @@ func runLogs(c *command) report {
 	if !c.opts.follow || len(logs) == 0 {
 		return r
 	}
-	c.printNow(r)
+	if c.printNow(r); c.lost != nil {
+		return r
+	}
 	reading, done := c.untilUnread()
 	defer done()
 	hermesgw.Follow(reading, h.Install(), logs, func(l hermesgw.Log, line string) {
 		if len(logs) > 1 {
 			line = l.Name + ": " + line
 		}
-		fmt.Fprintln(c.stdout, line)
+		if _, err := fmt.Fprintln(c.stdout, line); err != nil {
+			c.lose(err)
+			done()
+		}
 	})
 	return r
 }
