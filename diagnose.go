@@ -28,18 +28,9 @@ type Finding struct {
 	Target  launchd.Target
 	Profile string
 	Problem string // one sentence
-	Command string // what mends it, as it is typed into a shell; "" if no command does
+	Command string // what mends it, or the first step of that, as it is typed into a shell; "" if no command does
 	Advice  string // what else is to be done; "" for nothing
 }
-
-// A gateway that was started so often in so much time, without hermes-gw being asked for it, is
-// flapping, unless it has been running since for longer than launchd holds it back: 30 s in the
-// lists of Hermes, which makes 4 starts.
-const (
-	flapStarts = 4
-	flapWindow = 2 * time.Minute
-	flapOver   = 30 * time.Second
-)
 
 // startsFor is how long a job may take from its own program to the gateway's.
 const startsFor = 5 * time.Second
@@ -51,7 +42,7 @@ func (h *Hermes) Diagnose(ctx context.Context) ([]Finding, Fleet, error) {
 	if err != nil {
 		return nil, fleet, err
 	}
-	d := &diagnosis{h: h, fleet: &fleet}
+	d := &diagnosis{ctx: ctx, h: h, fleet: &fleet}
 	for i := range fleet.Gateways {
 		d.gateway(&fleet.Gateways[i])
 	}
@@ -68,6 +59,7 @@ func (h *Hermes) Diagnose(ctx context.Context) ([]Finding, Fleet, error) {
 }
 
 type diagnosis struct {
+	ctx   context.Context
 	h     *Hermes
 	fleet *Fleet
 	found []Finding
@@ -79,8 +71,16 @@ func (d *diagnosis) add(g *Gateway, id, command, advice, format string, args ...
 
 // gateway looks at one.
 func (d *diagnosis) gateway(g *Gateway) {
-	if g.Problem != nil {
-		d.add(g, "plist-unreadable", "", remedyOf(g.Problem), "It cannot be looked at as a whole: %v.", g.Problem)
+	switch {
+	case g.unreadable:
+		then := command("start", g.Label)
+		if g.Loaded() {
+			then = command("reload", g.Target.String())
+		}
+		advice := "Mend what that finds, or write it again with hermes gateway install, then " + then + "."
+		d.add(g, "plist-unreadable", command("lint", g.Plist), strings.TrimSpace(remedyOf(g.Problem)+" "+advice), "Its property list cannot be read: %v.", g.Problem)
+	case g.Problem != nil:
+		d.add(g, "plist-unreadable", command("status", g.Target.String()), remedyOf(g.Problem), "It cannot be looked at as a whole: %v.", g.Problem)
 	}
 	if g.Unknown {
 		return
@@ -101,11 +101,14 @@ func (d *diagnosis) gateway(g *Gateway) {
 
 func (d *diagnosis) unloaded(g *Gateway) {
 	other := d.fleet.RunsFor(g.Home)
+	disabled := g.Job.Disabled != nil && *g.Job.Disabled
 	switch {
 	case g.ServedBy != "" || g.Plist == "":
+	case g.unreadable: // nor can launchd load it: that comes first
+	case other != nil && disabled: // the next login does not load it
 	case other != nil:
-		d.add(g, "duplicate", "", "Take "+g.Plist+" away if "+other.Label+" is the one that you want.", "Its property list is there, and the next login loads it, although %s runs for the same home.", other.Target)
-	case g.Job.Disabled != nil && *g.Job.Disabled:
+		d.add(g, "duplicate", command("ctl", "disable", g.Target.String()), "Or take "+g.Plist+" away; if it is the one that you want, stop "+other.Label+" instead.", "Its property list is there, and the next login loads it, although %s runs for the same home.", other.Target)
+	case disabled:
 		d.add(g, "disabled", command("ctl", "enable", g.Target.String())+" && "+command("start", g.Label), "", "It is disabled, so launchd does not load it, although its property list is there.")
 	default:
 		d.add(g, "not-loaded", command("start", g.Label), "", "launchd does not have it, although its property list is there: it does not run.")
@@ -135,7 +138,7 @@ func (d *diagnosis) plist(g *Gateway) {
 		case f.Rule == "output-folder-missing":
 			folders = append(folders, f.Problem)
 		case strings.HasPrefix(f.Rule, "output-"):
-			d.add(g, "log-path", "", f.Fix+".", "launchd may not be able to write its log: %s.", f.Problem)
+			d.add(g, "log-path", command("lint", g.Plist), f.Fix+".", "launchd may not be able to write its log: %s.", f.Problem)
 		case f.Fatal, f.Rule == "keepalive-replace":
 			d.add(g, f.Rule, command("lint", g.Plist), f.Fix+".", "Its property list: %s.", f.Problem)
 		}
@@ -160,7 +163,7 @@ func (d *diagnosis) plist(g *Gateway) {
 
 // wrongDomain names the domain where the property list wants it.
 func (d *diagnosis) wrongDomain(g *Gateway, f launchd.Finding) {
-	mend, advice := "", f.Fix+"."
+	mend, advice := command("lint", g.Plist), f.Fix+"."
 	for i, session := range []string{"Aqua", "Background"} {
 		to := d.h.domains()[i]
 		if !slices.Contains(g.plist.LimitLoadToSessionType, session) {
@@ -231,9 +234,13 @@ func readableLog(in Install, path string) error {
 func (d *diagnosis) process(g *Gateway) {
 	restart := command("restart", g.Target.String())
 	j := g.Job
-	if starts := d.starts(g); starts >= flapStarts && j.LastExit.Failed() && g.Age() < flapOver {
-		d.add(g, "flapping", command("logs", g.Label), "Mend what its log says, then "+restart+".",
-			"It starts again and again: %d times in the last %.0f minutes without being asked to%s.", starts, flapWindow.Minutes(), lastExit(j))
+	if n, mended := d.h.settled(d.ctx, g, d.h.flightNote(g.Target).last(d.h.o.Address)); n >= flapStarts {
+		did := "It starts again and again"
+		if mended {
+			did = "It started again and again until it was restarted a moment ago, which may have mended it or not"
+		}
+		d.add(g, "flapping", command("stop", g.Target.String()), "See with "+command("logs", g.Label)+" why it ends, mend that, then "+command("start", g.Label)+".",
+			"%s: %d times without being asked to, as far as hermes-gw knows%s.", did, n, lastExit(j))
 		if j.PID == 0 {
 			return
 		}
@@ -260,20 +267,6 @@ func (d *diagnosis) process(g *Gateway) {
 		d.add(g, "replaced-program", restart, "If launchd kills the new process (launch constraint), "+command("reload", g.Target.String())+".",
 			"Its program %s was replaced %v after it was started.", path, at.Round(time.Second))
 	}
-}
-
-// starts is how often a gateway was started lately without anybody asking for it, as far as
-// hermes-gw was asked.
-func (d *diagnosis) starts(g *Gateway) int {
-	asked := d.h.requests(g.Target, flapWindow)
-	if n := recentStarts(d.h.in, g.Home, flapWindow, time.Now()); n > 0 {
-		return n - asked
-	}
-	// A Hermes that notes none: launchd's number is since it was loaded.
-	if g.Job.Runs != nil && asked == 0 && g.Job.PID > 0 {
-		return *g.Job.Runs
-	}
-	return 0
 }
 
 func throttle(j launchd.Job) string {
@@ -330,7 +323,8 @@ func (d *diagnosis) foreign(g *Gateway) {
 	if g.Foreign == "" || !g.Loaded() {
 		return
 	}
-	d.add(g, "foreign", "", "Leave it alone, or set HERMES_HOME to "+g.Foreign+" if it is the one you mean.", "It bears a gateway's label and belongs to another installation, %s.", g.Foreign)
+	there := shellwords.Join("env", "HERMES_HOME="+g.Foreign, "hermes-gw", "doctor")
+	d.add(g, "foreign", there, "That looks after it. Leave it alone here, or set HERMES_HOME to "+g.Foreign+" if it is the one you mean.", "It bears a gateway's label and belongs to another installation, %s.", g.Foreign)
 }
 
 // shared looks for homes with more than one job.

@@ -284,7 +284,7 @@ func (h *Hermes) readPlist(ctx context.Context, g *Gateway) {
 	case errors.Is(err, fs.ErrNotExist):
 		return
 	case err != nil && g.Problem == nil:
-		g.Problem = err
+		g.Problem, g.unreadable = err, true
 	}
 	g.Plist = path
 	if p == nil {

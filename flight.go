@@ -102,8 +102,13 @@ type flightNote struct {
 
 // flightRequest is one request that restarted the target.
 type flightRequest struct {
-	At      int64  `json:"at"`      // nanoseconds since boot, sleep included
-	Launchd string `json:"launchd"` // the address of an embedded one; "" is the system's
+	At      proc.BootTime `json:"at"`      // in nanoseconds
+	Launchd string        `json:"launchd"` // the address of an embedded one; "" is the system's
+
+	// For doctor, of the job as it was before: launchd's number of its starts, and how many of the last
+	// ones nobody had asked for, if it was flapping. 0 if that is not known.
+	Runs    int `json:"runs,omitempty"`
+	Unasked int `json:"unasked,omitempty"`
 }
 
 // flightName is the file of a target's lock.
@@ -160,11 +165,11 @@ func (f *flight) allowed(t launchd.Target) error {
 	if f == nil {
 		return nil
 	}
-	now := int64(proc.SinceBoot())
-	var recent []int64
+	now := proc.SinceBoot()
+	var recent []proc.BootTime
 	for _, r := range f.note.Requests {
 		// A time to come is of another boot.
-		if age := now - r.At; r.Launchd == f.address && age >= 0 && age < int64(rateWindow) {
+		if age := now.Sub(r.At); r.Launchd == f.address && age >= 0 && age < rateWindow {
 			recent = append(recent, r.At)
 		}
 	}
@@ -173,17 +178,18 @@ func (f *flight) allowed(t launchd.Target) error {
 	}
 	slices.Sort(recent)
 	oldest := recent[len(recent)-rateLimit]
-	return &RateError{Target: t, Times: len(recent), Next: time.Duration(oldest + int64(rateWindow) - now)}
+	return &RateError{Target: t, Times: len(recent), Next: oldest.Add(rateWindow).Sub(now)}
 }
 
-// requests counts the requests about a target in the time before now, as far as its note knows.
-func (h *Hermes) requests(t launchd.Target, within time.Duration) (n int) {
-	for _, r := range h.flightNote(t).Requests {
-		if age := int64(proc.Clock()) - r.At; r.Launchd == h.o.Address && age >= 0 && age < int64(within) {
-			n++
+// last is the last request that was sent to a launchd since the machine booted; nil for none.
+func (n flightNote) last(address string) *flightRequest {
+	now := proc.SinceBoot()
+	for _, r := range slices.Backward(n.Requests) {
+		if r.Launchd == address && now.Sub(r.At) >= 0 {
+			return &r
 		}
 	}
-	return n
+	return nil
 }
 
 // flightNote reads a target's note without taking the lock.
@@ -199,16 +205,18 @@ func (h *Hermes) flightNote(t launchd.Target) flightNote {
 	return readFlightNote(file)
 }
 
-// sending notes that the target is about to be restarted.
-func (f *flight) sending() error {
+// sending notes that the target is about to be restarted, and how often launchd had started it by
+// then, all in all and without anybody asking. The last request stays in the note, however old: doctor
+// counts from it.
+func (f *flight) sending(runs, unasked int) error {
 	if f == nil {
 		return nil
 	}
-	now := int64(proc.SinceBoot())
+	now := proc.SinceBoot()
 	f.note.Requests = slices.DeleteFunc(f.note.Requests, func(r flightRequest) bool {
-		return now-r.At < 0 || now-r.At >= int64(rateWindow)
+		return now.Sub(r.At) < 0 || now.Sub(r.At) >= rateWindow
 	})
-	f.note.Requests = append(f.note.Requests, flightRequest{now, f.address})
+	f.note.Requests = append(f.note.Requests, flightRequest{At: now, Launchd: f.address, Runs: runs, Unasked: unasked})
 	if n := len(f.note.Requests) - 8*rateLimit; n > 0 {
 		f.note.Requests = f.note.Requests[n:]
 	}

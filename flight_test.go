@@ -15,9 +15,9 @@ func TestFlightAllowed(t *testing.T) {
 	target := launchd.Target{Domain: launchd.GUI(501), Label: "ai.hermes.gateway"}
 	const here = "unix:/a"
 	ago := func(address string, seconds ...float64) (list []flightRequest) {
-		now := int64(proc.SinceBoot())
+		now := proc.SinceBoot()
 		for _, s := range seconds {
-			list = append(list, flightRequest{At: now - int64(s*float64(time.Second)), Launchd: address})
+			list = append(list, flightRequest{At: now.Add(-time.Duration(s * float64(time.Second))), Launchd: address})
 		}
 		return list
 	}
@@ -64,9 +64,9 @@ func TestFlightWatchdog(t *testing.T) {
 	var done []time.Duration
 	for at := time.Duration(0); at < 3*time.Minute; at += 10 * time.Second {
 		f := &flight{}
-		now := int64(proc.SinceBoot())
+		now := proc.SinceBoot()
 		for _, d := range done {
-			f.note.Requests = append(f.note.Requests, flightRequest{At: now - int64(at-d)})
+			f.note.Requests = append(f.note.Requests, flightRequest{At: now.Add(d - at)})
 		}
 		if f.allowed(target) == nil {
 			done = append(done, at)

@@ -54,6 +54,9 @@ func (l *Log) Tail(in Install, lines int) ([]string, error) {
 // There reports whether Tail found the file.
 func (l *Log) There() bool { return l.is != nil }
 
+// Written reports whether Tail found anything in it, however many lines it was asked for.
+func (l *Log) Written() bool { return l.at > 0 }
+
 // followEvery is how often a log is looked at for more: neither kqueue nor inotify tell of a file
 // that is not there yet, or that another takes the place of.
 const followEvery = 200 * time.Millisecond

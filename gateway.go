@@ -49,8 +49,9 @@ type Gateway struct {
 	// Problem is why something of this could not be read; nil if nothing was wrong.
 	Problem error
 
-	job   Identity // of Job.PID
-	plist *launchd.Plist
+	job        Identity // of Job.PID
+	plist      *launchd.Plist
+	unreadable bool // Problem is about Plist
 }
 
 // Loaded reports whether launchd has the job.

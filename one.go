@@ -79,7 +79,7 @@ func (r *run) one(ctx context.Context, i *item, res *Result, sending func()) {
 		old.saw(ctx, e)
 	}
 	o.Sending = func(sofar launchd.RestartResult) {
-		if err := right.sending(); err != nil {
+		if err := right.sending(r.h.startsOf(&i.Gateway, right)); err != nil {
 			res.Warnings = append(res.Warnings, fmt.Sprintf("It could not be noted that it is restarted (%v), so the guard against too many restarts does not count it.", err))
 		}
 		r.changing()

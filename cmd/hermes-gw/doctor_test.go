@@ -40,6 +40,7 @@ func TestDoctor(t *testing.T) {
 		{Name: "abroad", Plist: fleet.Middle, NoWait: true, Keys: map[string]any{
 			"ProgramArguments":     []string{"/bin/sleep", "1000"},
 			"EnvironmentVariables": map[string]string{"HERMES_HOME": abroad}}},
+		{Name: "broken", Unloaded: true},
 		{Name: "deaf", Keys: map[string]any{"StandardErrorPath": os.DevNull}}, // nothing is wrong with that
 	}})
 	ctx := t.Context()
@@ -58,6 +59,9 @@ func TestDoctor(t *testing.T) {
 	second := copyJob(t, f.Gateway("shared").Plist, "ai.hermes.gateway-0123abcd")
 	must(f.Client.Bootstrap(ctx, launchd.GUI(f.UID), second))
 	f.Manual(fleet.Default, fleet.Orphan)
+	whole, err := os.ReadFile(f.Gateway("broken").Plist)
+	must(err)
+	must(os.WriteFile(f.Gateway("broken").Plist, whole[:len(whole)/2], 0o644))
 	unreadable := filepath.Join(f.Gateway("unreadable").Home, "logs", "gateway.log")
 	if os.Geteuid() == 0 {
 		must(os.Chown(unreadable, 1234, -1))
@@ -108,8 +112,9 @@ func TestDoctor(t *testing.T) {
 		{"log-path", label("nologs"), true},
 		{"log-path", label("unreadable"), true},
 		{"throttled", label("heldback"), true},
-		{"flapping", label("flaps"), false},
+		{"flapping", label("flaps"), true},
 		{"foreign", label("abroad"), false},
+		{"plist-unreadable", label("broken"), false},
 		{"duplicate", label(fleet.Default), true}, // restarts all, so near the end
 		{"replaced-program", label("replaced"), true},
 	}
@@ -119,7 +124,7 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("doctor does not find that %s is %s", e.label, e.id)
 			continue
 		}
-		if e.mends && one.Command == "" || one.Command+one.Advice == "" || !strings.HasSuffix(one.Problem, ".") {
+		if one.Command == "" || !strings.HasSuffix(one.Problem, ".") {
 			t.Errorf("%s of %s: %+v", e.id, e.label, one)
 		}
 	}
@@ -152,18 +157,35 @@ func TestDoctor(t *testing.T) {
 			continue
 		}
 		all = doctor(t, f)
-		if one, ok := has(e.id, e.label); ok && one.Command != "" {
+		if one, ok := has(e.id, e.label); ok && !(e.id == "duplicate" && strings.Contains(one.Command, " ctl disable ")) { // of that, see below
 			t.Errorf("%q did not mend it: %+v", line, one)
 		}
 	}
-	// The others are mended by what the log says.
-	if one, _ := has("foreign", label("abroad")); !strings.Contains(one.Advice, abroad) || one.Command != "" {
-		t.Errorf("%+v", one)
+	// These say what to look at first; the mending is the user's.
+	for id, want := range map[string]string{"foreign": abroad, "plist-unreadable": "unexpected EOF"} {
+		e := map[string]string{"foreign": "abroad", "plist-unreadable": "broken"}[id]
+		one, _ := has(id, label(e))
+		if o := f.Run(typed(t, f, one.Command)); o.Code == exitUsage || !strings.Contains(o.Stdout+o.Stderr+one.Advice, want) {
+			t.Errorf("%s: %q: %+v", id, one.Command, o)
+		}
 	}
-	for _, one := range all {
-		unused := one.ID == "duplicate" && one.Command == "" && strings.Contains(one.Advice, second)
-		if one.ID != "foreign" && one.ID != "flapping" && !unused {
+	must(os.WriteFile(f.Gateway("broken").Plist, whole, 0o644))
+	// What is left by those that stopped something: a job that does not run, a list that the next login loads.
+	for _, one := range doctor(t, f) {
+		switch {
+		case one.ID == "foreign":
+			continue
+		case one.ID == "duplicate" && strings.Contains(one.Advice, second), one.ID == "not-loaded":
+		default:
 			t.Errorf("left: %+v", one)
+		}
+		if o := f.Run(typed(t, f, one.Command)); o.Code != 0 {
+			t.Errorf("%q: %+v", one.Command, o)
+		}
+	}
+	for _, one := range doctor(t, f) {
+		if one.ID != "foreign" {
+			t.Errorf("left at the end: %+v", one)
 		}
 	}
 }

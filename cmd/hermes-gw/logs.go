@@ -106,7 +106,7 @@ func runLogs(c *command) report {
 			one := &logResult{job: name, head: len(files) > 1 || len(jobs) > 1}
 			one.lines, one.err = l.Tail(h.Install(), c.opts.lines)
 			one.log = *l
-			there = there || one.err != nil || len(one.lines) > 0
+			there = there || one.err != nil || l.Written()
 			r.results = append(r.results, one)
 			if len(jobs) > 1 {
 				l.Name = l.Path
@@ -120,14 +120,19 @@ func runLogs(c *command) report {
 	if !c.opts.follow || len(logs) == 0 {
 		return r
 	}
-	c.printNow(r)
+	if c.printNow(r); c.lost != nil {
+		return r
+	}
 	reading, done := c.untilUnread()
 	defer done()
 	hermesgw.Follow(reading, h.Install(), logs, func(l hermesgw.Log, line string) {
 		if len(logs) > 1 {
 			line = l.Name + ": " + line
 		}
-		fmt.Fprintln(c.stdout, line)
+		if _, err := fmt.Fprintln(c.stdout, line); err != nil {
+			c.lose(err)
+			done()
+		}
 	})
 	return r
 }

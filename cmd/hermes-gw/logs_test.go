@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hermes-gw/hermes-gw/internal/embedtest/fleet"
 )
@@ -47,6 +48,13 @@ func TestLogs(t *testing.T) {
 	}
 	// What was never written to is no mistake, and not silence either.
 	if o := f.Command("logs", "-p", "new"); o.Code != 0 || o.Stdout != "" || !strings.Contains(o.Stderr, "nothing was written yet to "+f.Gateway("new").Home) {
+		t.Errorf("%+v", o)
+	}
+	// No line wanted is no empty file.
+	if o := f.Command("logs", "-p", "work", "-n", "0"); o.Code != 0 || o.Stdout+o.Stderr != "" {
+		t.Errorf("%+v", o)
+	}
+	if o := f.Command("logs", "-p", "new", "-n", "0"); o.Code != 0 || !strings.Contains(o.Stderr, "nothing was written yet to ") {
 		t.Errorf("%+v", o)
 	}
 	if o := f.Command("logs", "-p", "wrok"); o.Code != exitNotThere || !strings.Contains(o.Stderr, "did you mean work?") {
@@ -96,6 +104,26 @@ func TestLogs(t *testing.T) {
 	cmd.Wait()
 	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
 		t.Errorf("exit code %d", code)
+	}
+
+	fresh := f.Prepare("logs", "-f", "-n", "0", "-p", "work")
+	out = newFlowing()
+	fresh.Stdout, fresh.Stderr = out, out
+	if err := fresh.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for stop := false; !stop; { // it has no more to say than this
+		appendTo(t, log, "more\n")
+		select {
+		case <-out.wrote():
+			stop = true
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	fresh.Process.Signal(syscall.SIGTERM)
+	fresh.Wait()
+	if text := out.until(t, func(string) bool { return true }); strings.ReplaceAll(text, "gateway.log: more\n", "") != "" {
+		t.Errorf("%q", text)
 	}
 }
 

@@ -27,7 +27,8 @@ type command struct {
 	closers    []io.Closer
 
 	stdout, stderr io.Writer
-	printed        bool // the report was written before the verb ended
+	printed        bool  // the report was written before the verb ended
+	lost           error // why stdout cannot be written
 }
 
 // run is the whole program but for its process: it returns the exit code.
@@ -105,11 +106,20 @@ func (c *command) printNow(r report) int {
 		c.printed = true
 		out := &written{Writer: c.stdout}
 		r.print(c.verb.name, code, c.how(), out, c.stderr)
-		if out.err != nil && !errors.Is(out.err, syscall.EPIPE) { // of a reader that went away nobody needs to be told
-			fmt.Fprintf(c.stderr, "hermes-gw: warning: the report could not be written: %v\n", pathless(out.err))
-		}
+		c.lose(out.err)
 	}
 	return code
+}
+
+// lose tells once that stdout cannot be written, if err says so.
+func (c *command) lose(err error) {
+	if err == nil || c.lost != nil {
+		return
+	}
+	c.lost = err
+	if !errors.Is(err, syscall.EPIPE) { // of a reader that went away nobody needs to be told
+		fmt.Fprintf(c.stderr, "hermes-gw: warning: the report could not be written: %v\n", pathless(err))
+	}
 }
 
 // within bounds a context by --timeout, or by what the verb takes for long enough.

@@ -14,12 +14,14 @@ import (
 // watchEvery is how often status --watch looks: launchd tells nobody of what changes.
 const watchEvery = time.Second
 
-// watch looks again and again until the command is interrupted, or nobody reads any more. A terminal is
+// watch looks again and again until the command is interrupted, or stdout cannot be written or has no
+// reader any more. A terminal is
 // redrawn each time; anything else gets the report again when something but the time has changed.
 func (c *command) watch(look func() report) report {
 	redraw := !c.opts.json && c.env.terminal(c.stdout) && !dumb(c.env.getenv(envTerm))
 	every := time.NewTicker(watchEvery)
 	defer every.Stop()
+	out := &written{Writer: c.stdout}
 	before := ""
 	for {
 		r := look()
@@ -28,14 +30,18 @@ func (c *command) watch(look func() report) report {
 		case r.err != nil && isUsage(r.err):
 			return r
 		case redraw:
-			c.redraw(r, before == "")
+			c.redraw(out, r, before == "")
 			before = now
 		case now != before:
 			if before != "" && !c.opts.json {
-				fmt.Fprintf(c.stdout, "\n%s\n", time.Now().Format(time.DateTime))
+				fmt.Fprintf(out, "\n%s\n", time.Now().Format(time.DateTime))
 			}
-			r.print(c.verb.name, r.code(), c.how(), c.stdout, c.stderr)
+			r.print(c.verb.name, r.code(), c.how(), out, c.stderr)
 			before = now
+		}
+		if c.lose(out.err); c.lost != nil {
+			c.printed = true
+			return report{exit: r.code()} // as the report has that is written once
 		}
 		select {
 		case <-every.C:
@@ -54,7 +60,7 @@ func (c *command) watch(look func() report) report {
 }
 
 // redraw puts the report in the place of the last one, as much as the window holds of it.
-func (c *command) redraw(r report, first bool) {
+func (c *command) redraw(out io.Writer, r report, first bool) {
 	var text bytes.Buffer
 	r.print(c.verb.name, r.code(), c.how(), &text, &text)
 	lines := strings.Split(strings.TrimRight(text.String(), "\n"), "\n")
@@ -76,7 +82,7 @@ func (c *command) redraw(r report, first bool) {
 	}
 	b.WriteString("\x1b[J")
 	if c.ctx.Err() == nil {
-		io.WriteString(c.stdout, b.String())
+		io.WriteString(out, b.String())
 	}
 }
 

@@ -30,6 +30,18 @@ func (f *flowing) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// wrote is closed when there is any text.
+func (f *flowing) wrote() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.text.Len() > 0 {
+		done := make(chan struct{})
+		close(done)
+		return done
+	}
+	return f.more
+}
+
 // until waits for text that fits.
 func (f *flowing) until(t *testing.T, fits func(string) bool) string {
 	t.Helper()
@@ -129,6 +141,37 @@ func TestWatchEndsWithItsReader(t *testing.T) {
 	log := f.Gateway("work").Home + "/logs/gateway.log"
 	line := fmt.Sprintf("(while [ ! -e gone ]; do echo more >>'%s'; hermes-gw version >over; done) & hermes-gw logs -f -n 1 -p work | head -n 3; : >gone; wait", log)
 	if o := f.Run(typed(t, f, line)); o.Code != 0 || !strings.Contains(o.Stdout, "\ngateway.log: ") {
+		t.Errorf("%+v", o)
+	}
+}
+
+// Nor does what goes on for ever where nothing can be written: it says so once, and its exit code is that of
+// the report that is written once.
+func TestWatchEndsWhereNothingCanBeWritten(t *testing.T) {
+	t.Parallel()
+	f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Oldest}}})
+	log := f.Gateway("work").Home + "/logs/gateway.log"
+	const lost = "hermes-gw: warning: the report could not be written: no space left on device\n"
+	for line, want := range map[string]struct {
+		stderr string
+		code   int
+	}{
+		"hermes-gw status >/dev/full":                       {lost, exitOK},
+		"hermes-gw status --watch >/dev/full":               {lost, exitOK},
+		"hermes-gw status --watch --json >/dev/full":        {lost, exitOK},
+		"hermes-gw status --watch nobody >/dev/full":        {"113", exitNotThere},
+		"hermes-gw status --watch --json nobody >/dev/full": {lost, exitNotThere},
+		"hermes-gw status --watch >/dev/full 2>&1":          {"", exitOK},
+		"hermes-gw logs -f -p work >/dev/full":              {lost, exitOK},
+	} {
+		o := f.Run(typed(t, f, line))
+		if o.Code != want.code || !strings.Contains(o.Stderr, want.stderr) || want.stderr == lost && strings.Count(o.Stderr, lost) != 1 {
+			t.Errorf("%s: %+v", line, o)
+		}
+	}
+	// What is written later: it is the first line that cannot be.
+	line := fmt.Sprintf("(while [ ! -e gone ]; do echo more >>'%s'; hermes-gw version >over; done) & hermes-gw logs -f -n 0 -p work >/dev/full; echo $?; : >gone; wait", log)
+	if o := f.Run(typed(t, f, line)); o.Stdout != "0\n" || o.Stderr != lost {
 		t.Errorf("%+v", o)
 	}
 }

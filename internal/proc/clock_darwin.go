@@ -12,10 +12,10 @@ func Clock() time.Duration { return time.Duration(time.Now().UnixNano()) }
 
 // SinceBoot is the time since boot, sleep included, whatever is done to the clock on the wall.
 // Source: CLOCK_MONOTONIC in clock_gettime(3) of macOS.
-func SinceBoot() time.Duration {
+func SinceBoot() BootTime {
 	var t unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) != nil {
 		return 0
 	}
-	return time.Duration(t.Nano())
+	return BootTime(t.Nano())
 }

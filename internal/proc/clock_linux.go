@@ -17,4 +17,4 @@ func Clock() time.Duration {
 }
 
 // SinceBoot is the time since boot, sleep included, whatever is done to the clock on the wall.
-func SinceBoot() time.Duration { return Clock() }
+func SinceBoot() BootTime { return BootTime(Clock()) }
