@@ -193,7 +193,7 @@ func (p *process) follow(path string) {
 func (p *process) note(e launchdsim.Event) {
 	event := launchdtest.Event{
 		Time: p.zero.Add(time.Duration(e.Time)), Kind: launchdtest.Kind(e.Kind), Domain: e.Domain, Label: e.Label, PID: e.PID,
-		Conn: e.Conn, ID: e.ID, Routine: e.Routine, From: e.From, To: e.To, Signal: syscall.Signal(e.Signal),
+		Conn: e.Conn, ID: e.ID, Routine: e.Routine, Peer: e.Peer, From: e.From, To: e.To, Signal: syscall.Signal(e.Signal),
 	}
 	if e.Error != nil {
 		event.Code = xpc.Errno(*e.Error)
