@@ -20,6 +20,7 @@ import (
 
 	"github.com/hermes-gw/hermes-gw/internal/embedtest/fleet"
 	"github.com/hermes-gw/hermes-gw/internal/embedtest/standin"
+	"github.com/hermes-gw/hermes-gw/internal/proc"
 	"github.com/hermes-gw/hermes-gw/launchd"
 	"github.com/hermes-gw/hermes-gw/launchd/launchdtest"
 )
@@ -90,8 +91,11 @@ func realChaos(ctx context.Context, count int, first uint64, s size) row {
 			total.crashes += one.crashes
 			total.spared += one.spared
 			total.swept += one.swept
-			for _, f := range t.failures {
+			for i, f := range t.failures {
 				w.failed = append(w.failed, fmt.Sprintf("seed %d: %s", seed, f))
+				if i == len(t.failures)-1 { // another run of the seed may go another way: this is all that is known
+					w.failed[len(w.failed)-1] += "\n" + strings.Join(t.logs, "\n")
+				}
 			}
 		})
 	}
@@ -222,6 +226,9 @@ func playReal(t *trial, seed uint64) (total sums) {
 		t.Errorf("%s", text)
 	}
 	intactIn(t, f.StateDir)
+	if t.Failed() {
+		t.Logf("%s", v.story())
+	}
 	return total
 }
 
@@ -288,7 +295,17 @@ func rest(t *trial, f *fleet.Fleet, v evidence) {
 				loaded = loaded || j.Label == g.Label
 			}
 			if !busy && loaded {
-				break
+				// One that a client asked to unload and did not live to see gone is still there.
+				job, err := f.Client.Inspect(ctx, g.Target)
+				if err == nil && job.State == launchd.StateRunning {
+					break
+				}
+				if err != nil && !errors.Is(err, launchd.ErrNotLoaded) {
+					t.Fatal(err)
+				}
+				if busy = err == nil; !busy {
+					continue
+				}
 			}
 			if !busy {
 				v.trace = f.Trace(0)
@@ -306,14 +323,45 @@ func rest(t *trial, f *fleet.Fleet, v evidence) {
 	}
 	f.AllRunning()
 	for _, g := range f.Gateways() {
+		list, job := settled(ctx, f, g)
 		var gateways []int
-		for _, p := range gatewaysOf(f, g.Profile) {
+		for _, p := range list {
 			gateways = append(gateways, p.PID)
 		}
-		if len(gateways) != 1 {
-			t.Errorf("%s has the gateways %v at rest", g.Label, gateways)
+		if len(gateways) != 1 || !within(gateways[0], job) {
+			t.Errorf("%s has the gateways %v at rest, and process %d", g.Label, gateways, job)
 		}
 	}
+}
+
+// settled waits until a job has one gateway, in its own process tree: what is left of the tree before can
+// end later than its first process, and be the only one that runs until then.
+func settled(ctx context.Context, f *fleet.Fleet, g fleet.Gateway) (list []*fleet.Process, job int) {
+	for {
+		j, err := f.Client.Job(ctx, g.Target)
+		list = gatewaysOf(f, g.Profile)
+		switch {
+		case ctx.Err() != nil:
+			return list, job
+		case err == nil && len(list) == 1 && within(list[0].PID, j.PID):
+			return list, j.PID
+		case len(list) == 0:
+			f.AllRunning()
+			continue
+		}
+		job = j.PID
+		select {
+		case <-list[0].Gone():
+		case <-ctx.Done():
+			return list, job
+		}
+	}
+}
+
+// within reports whether a process is one of those that began with another.
+func within(pid, top int) bool {
+	above, err := proc.Ancestors(pid)
+	return pid == top || err == nil && slices.ContainsFunc(above, func(a proc.Identity) bool { return a.PID == top })
 }
 
 // intactIn fails if a file in a folder is there by its own name and not whole. What was being

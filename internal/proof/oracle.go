@@ -325,3 +325,31 @@ func (v evidence) ends() (list []string) {
 	}
 	return list
 }
+
+// story is what happened, in its order, as far as it can matter to a violation.
+func (v evidence) story() string {
+	type line struct {
+		at   time.Time
+		text string
+	}
+	var lines []line
+	for _, x := range v.runs {
+		lines = append(lines, line{x.began, fmt.Sprintf("%s begins", x)}, line{x.ended, fmt.Sprintf("%s ends: exit %d, %v", x, x.code, x.signal)})
+	}
+	for _, e := range v.trace {
+		if (e.Kind == launchdtest.Request || e.Kind == launchdtest.Reply) && slices.Contains(asks, e.Routine) {
+			continue
+		}
+		text := e.String()
+		if e.Peer != 0 {
+			text += fmt.Sprintf(", of process %d", e.Peer)
+		}
+		lines = append(lines, line{e.Time, text})
+	}
+	slices.SortStableFunc(lines, func(a, b line) int { return a.at.Compare(b.at) })
+	var b strings.Builder
+	for _, l := range lines {
+		fmt.Fprintf(&b, "%10v %s\n", l.at.Sub(lines[0].at).Round(10*time.Microsecond), l.text)
+	}
+	return b.String()
+}
