@@ -200,6 +200,9 @@ func playReal(t *trial, seed uint64) (total sums) {
 	total.crashes = len(crashes)
 	for _, g := range f.Gateways() {
 		v.jobs = append(v.jobs, g.Target)
+		if slices.ContainsFunc(profiles, func(p fleet.Profile) bool { return p.Name == g.Profile && p.Plist == fleet.Oldest }) {
+			v.bare = append(v.bare, g.Label)
+		}
 	}
 	rest(t, f, v)
 	v.trace, v.others = f.Trace(0), crowd.witnesses(f)

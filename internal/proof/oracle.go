@@ -24,7 +24,8 @@ type evidence struct {
 	trace  []launchdtest.Event // from the beginning of launchd
 	from   launchdtest.Mark    // where the schedule began
 	others []witness
-	killed []int // pids of gateways that the schedule itself killed
+	killed []int    // pids of gateways that the schedule itself killed
+	bare   []string // labels of jobs whose first process is the gateway, with no program around it
 }
 
 // witness is a stand-in, and what it says that it got.
@@ -184,7 +185,9 @@ func (v evidence) signals() (list []string) {
 			delete(sent, e.PID)
 		case launchdtest.Exit:
 			delete(live, target)
-			if e.Status.Signaled() && !sent[e.PID] && !slices.Contains(v.killed, e.PID) {
+			// A gateway that is still booting dies by the signal that asks it to finish its work.
+			drained := e.Status.Signaled() && e.Status.Signal() == syscall.SIGUSR1 && slices.Contains(v.bare, e.Label) && v.graceful(target)
+			if e.Status.Signaled() && !sent[e.PID] && !slices.Contains(v.killed, e.PID) && !drained {
 				list = append(list, fmt.Sprintf("%s, process %d, ended by %v, which was not launchd's", e.Label, e.PID, e.Status.Signal()))
 			}
 		case launchdtest.Request:
@@ -204,6 +207,13 @@ func (v evidence) signals() (list []string) {
 	return list
 }
 
+// graceful reports whether somebody was to ask the gateway of a job to finish its work.
+func (v evidence) graceful(target string) bool {
+	return slices.ContainsFunc(v.runs, func(x *realRun) bool {
+		return slices.Contains(x.args, "--graceful") && slices.Contains(x.targets, target)
+	})
+}
+
 // spared: no process outside of the plan gets a signal, and those of the jobs only what a command
 // is there to send: SIGUSR1 a graceful restart, all others launchd, and a sweep to a stray.
 func (v evidence) spared() (list []string) {
@@ -221,11 +231,7 @@ func (v evidence) spared() (list []string) {
 				ok = swept && s == syscall.SIGTERM
 			case w.job == "":
 			case s == syscall.SIGUSR1:
-				ok = slices.ContainsFunc(v.runs, func(x *realRun) bool {
-					return slices.Contains(x.args, "--graceful") && slices.ContainsFunc(v.jobs, func(t launchd.Target) bool {
-						return t.Label == w.job && slices.Contains(x.targets, t.String())
-					})
-				})
+				ok = slices.ContainsFunc(v.jobs, func(t launchd.Target) bool { return t.Label == w.job && v.graceful(t.String()) })
 			default:
 				ok = slices.ContainsFunc(v.played(), func(e launchdtest.Event) bool { return e.Kind == launchdtest.Signal && e.Label == w.job })
 			}

@@ -134,6 +134,10 @@ func TestOracle(t *testing.T) {
 			s.killed = []int{newPID}
 			s.event(launchdtest.Event{Kind: launchdtest.Exit, Label: label, PID: newPID, Status: syscall.WaitStatus(syscall.SIGKILL)})
 		}, ""},
+		{"a graceful stop of a gateway that is booting", func(s *story) {
+			s.bare = []string{label}
+			s.event(launchdtest.Event{Kind: launchdtest.Exit, Label: label, PID: newPID, Status: syscall.WaitStatus(syscall.SIGUSR1)})
+		}, ""},
 		{"nothing was there", func(s *story) { s.run(11, `{"results":[]}`, "restart", "--all").code = 5 }, ""},
 
 		// The control: a restart that unloads and loads again. launchd answers 36, since the process runs.
@@ -180,6 +184,9 @@ func TestOracle(t *testing.T) {
 		{"a signal to a process that had gone", func(s *story) { s.process(launchdtest.Signal, label, oldPID) }, "and that of " + label + " is 101"},
 		{"a job's process killed by somebody", func(s *story) {
 			s.event(launchdtest.Event{Kind: launchdtest.Exit, Label: label, PID: newPID, Status: syscall.WaitStatus(syscall.SIGKILL)})
+		}, "which was not launchd's"},
+		{"a graceful stop of the program around the gateway", func(s *story) {
+			s.event(launchdtest.Event{Kind: launchdtest.Exit, Label: label, PID: newPID, Status: syscall.WaitStatus(syscall.SIGUSR1)})
 		}, "which was not launchd's"},
 		{"a signal to a bystander", func(s *story) { s.others[0].signals = []syscall.Signal{syscall.SIGTERM} }, "a bystander, process 900, got terminated"},
 		{"a bystander that is gone", func(s *story) { s.others[0].ended = true }, "a bystander, process 900, has ended"},
