@@ -179,7 +179,7 @@ func (w *chaosWorld) play(t *testing.T) {
 		w.after(between(plan, 0, 20*time.Second), func() {
 			w.did["clock steps"]++
 			w.note("the wall clock is stepped by %v", by)
-			w.stepped += by
+			w.step(by)
 		})
 	}
 	time.Sleep(time.Minute) // the last client has begun, and no more is killed
@@ -288,36 +288,64 @@ func (x *chaosCall) reported(outcome Outcome, old, new int, err error) {
 	if outcome.OK() != (err == nil) && outcome != OutcomeRequested {
 		w.violated("%s reports %s", x.link.id, x.last)
 	}
-	lived := func(pid int, since time.Time) bool {
-		for _, p := range w.instances[x.target.Label] {
-			if p.id.PID == pid && !p.began.Before(since) {
-				return true
-			}
-		}
-		return false
+	if why := w.untrue(x, outcome, old, new); why != "" {
+		w.violated("%s reports %s, but %s", x.link.id, x.last, why)
+	}
+}
+
+// untrue says what is wrong with a report: every process that it names was the job's, whatever
+// else it says, and what it says of them has happened.
+func (w *chaosWorld) untrue(x *chaosCall, outcome Outcome, old, new int) string {
+	label := x.target.Label
+	// some finds a process of the job.
+	some := func(like func(*chaosProc) bool) bool { return slices.ContainsFunc(w.instances[label], like) }
+	lived := func(pid int) bool { return some(func(p *chaosProc) bool { return p.id.PID == pid }) }
+	began := func(p *chaosProc) bool { return p.id.PID == new && !p.began.Before(x.begin) }
+	switch {
+	case old != 0 && !lived(old):
+		return fmt.Sprintf("process %d was not the job's", old)
+	case new != 0 && !lived(new):
+		return fmt.Sprintf("process %d was not the job's", new)
 	}
 	switch outcome {
-	case OutcomeRestarted, OutcomeAlreadyRestarting:
-		if old != 0 && !lived(new, x.begin) {
-			w.violated("%s reports %s, but no process %d of the job began meanwhile", x.link.id, x.last, new)
+	case OutcomeRestarted:
+		if old == 0 {
+			return "there was nothing to restart"
 		}
-		if old != 0 && !lived(old, time.Time{}) {
-			w.violated("%s reports %s, but process %d was not the job's", x.link.id, x.last, old)
+		replaced := func(p *chaosProc) bool {
+			return began(p) && some(func(q *chaosProc) bool { return q.id.PID == old && !q.ended.IsZero() && !q.ended.After(p.began) })
+		}
+		if !some(replaced) {
+			return fmt.Sprintf("no process %d of the job began after the end of process %d", new, old)
+		}
+	case OutcomeAlreadyRestarting:
+		if !some(began) {
+			return fmt.Sprintf("no process %d of the job began meanwhile", new)
 		}
 	case OutcomeStarted:
-		if !lived(new, time.Time{}) {
-			w.violated("%s reports %s, but process %d was not the job's", x.link.id, x.last, new)
+		if new == 0 {
+			return "it names no process"
+		}
+		if x.what != "start" && !some(began) { // a start counts what ran already
+			return fmt.Sprintf("process %d was there before", new)
+		}
+	case OutcomeRequested:
+		if x.link.inside == nil {
+			return "the client is not inside the job"
 		}
 	case OutcomeStopped:
-		for _, p := range w.instances[x.target.Label] {
-			if p.id.PID == old && p.began.Before(x.begin) && p.ended.IsZero() {
-				w.violated("%s reports %s, but process %d lives", x.link.id, x.last, old)
+		for _, p := range w.instances[label] {
+			if (old == 0 || p.id.PID == old) && p.began.Before(x.begin) && p.ended.IsZero() {
+				return fmt.Sprintf("process %d lives", p.id.PID)
 			}
 		}
-		if len(w.unloads[x.target.Label]) == 0 {
-			w.violated("%s reports %s, but nobody unloaded the job", x.link.id, x.last)
+		fallthrough
+	case OutcomeNotLoaded:
+		if len(w.unloads[label]) == 0 {
+			return "nobody unloaded the job"
 		}
 	}
+	return ""
 }
 
 // rest checks what is left once nothing happens any more.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -123,8 +124,27 @@ func (w *chaosWorld) after(d time.Duration, f func()) {
 	})
 }
 
-// wall is the wall clock, which start times are told by on macOS.
+// wall is the wall clock, which start times are told by on macOS. Package launchd reads it in two
+// places: the age of a process is counted from its start time ([chaosLink.age]), and results of reloads that
+// nobody came for are told by the times of their files ([chaosWorld.step]). All else goes by the monotonic
+// clock: time.Since and contexts by their own, the deadline in a reload's note by CLOCK_MONOTONIC.
 func (w *chaosWorld) wall() time.Time { return time.Now().Add(w.stepped) }
+
+// step steps the wall clock. The time in a bubble cannot be stepped, so the files of reloads are
+// made older by as much; the system has dated them by its own time, far from that of the bubble.
+func (w *chaosWorld) step(by time.Duration) {
+	w.stepped += by
+	results, _ := filepath.Glob(filepath.Join(w.dir, "state", "*"+resultSuffix))
+	for _, path := range results {
+		at := time.Now()
+		if info, err := os.Stat(path); err == nil && info.ModTime().Sub(w.began) < 24*time.Hour {
+			at = info.ModTime() // by an earlier step
+		}
+		if err := os.Chtimes(path, at, at.Add(-by)); err == nil {
+			w.did["results dated by a clock step"]++
+		}
+	}
+}
 
 // spawn gives a job its next process. Pids are few, so that they are soon used again; often the
 // last one is.
@@ -141,6 +161,12 @@ func (w *chaosWorld) spawn(j *chaosJob) *chaosProc {
 	p := &chaosProc{
 		w: w, id: proc.Identity{PID: pid, Start: w.wall().UnixMicro()}, label: j.label, began: time.Now(),
 		gone: make(chan struct{}), draw: draw, die: func() {},
+	}
+	// By the processes, not by what the job knows of them: one may be left of the job that was unloaded.
+	for _, q := range w.procs {
+		if q.label == j.label && q.ended.IsZero() {
+			w.violated("%s gets process %v while %v lives", j.label, p.id, q.id)
+		}
 	}
 	w.procs[pid], w.instances[j.label] = p, append(w.instances[j.label], p)
 	j.proc, j.state, j.lastSpawn, j.restart = p, StateRunning, time.Now(), false

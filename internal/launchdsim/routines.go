@@ -49,6 +49,7 @@ var unsupported = map[uint64]errno{
 type request struct {
 	s       *Server
 	conn    uint64
+	peer    int // pid of the client, 0 if that is not known
 	id      uint64
 	root    bool
 	routine uint64
@@ -64,7 +65,7 @@ func (s *Server) newRequest(c *conn, number uint64, args dict) *request {
 		// Clients of macOS 11 and older put the number into the dictionary.
 		number, _ = args["routine"].(uint64)
 	}
-	return &request{s: s, conn: c.id, id: s.nreq, root: c.root, routine: number, args: args, done: make(chan dict, 1)}
+	return &request{s: s, conn: c.id, peer: c.peer, id: s.nreq, root: c.root, routine: number, args: args, done: make(chan dict, 1)}
 }
 
 // answer dispatches r and waits for its reply.
@@ -84,13 +85,13 @@ func (r *request) answer() dict {
 }
 
 func (r *request) traceRequest() {
-	r.s.journal.event(Event{Kind: "request", Conn: r.conn, ID: r.id, Routine: r.routine, Domain: r.domainName(), Label: r.label()})
+	r.s.journal.event(Event{Kind: "request", Conn: r.conn, ID: r.id, Peer: r.peer, Routine: r.routine, Domain: r.domainName(), Label: r.label()})
 }
 
 func (r *request) traceReply(reply dict) {
 	code, _ := reply["error"].(int64)
 	pid, _ := reply["pid"].(int64)
-	r.s.journal.event(Event{Kind: "reply", Conn: r.conn, ID: r.id, Routine: r.routine, Domain: r.domainName(), Label: r.label(), Error: &code, PID: int(pid)})
+	r.s.journal.event(Event{Kind: "reply", Conn: r.conn, ID: r.id, Peer: r.peer, Routine: r.routine, Domain: r.domainName(), Label: r.label(), Error: &code, PID: int(pid)})
 }
 
 // reply answers r. It may be called under the server's lock.

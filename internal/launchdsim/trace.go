@@ -12,7 +12,7 @@ import (
 
 // Event is one line of the trace. Which fields are set depends on Kind:
 //
-//	request  Conn, ID, Routine, and Domain, Label where the request names them
+//	request  Conn, ID, Routine, Peer, and Domain, Label where the request names them
 //	reply    the same, Error (0 is success) and PID where the reply carries one
 //	state    Domain, Label, From, To, and PID if there is a process
 //	signal   Domain, Label, PID, Signal
@@ -24,6 +24,7 @@ type Event struct {
 	Conn    uint64 `json:"conn,omitempty"` // numbers connections from 1
 	ID      uint64 `json:"id,omitempty"`   // numbers requests from 1
 	Routine uint64 `json:"routine,omitempty"`
+	Peer    int    `json:"peer,omitempty"` // pid of the client when it connected, 0 if that is not known
 	Domain  string `json:"domain,omitempty"`
 	Label   string `json:"label,omitempty"`
 	PID     int    `json:"pid,omitempty"`

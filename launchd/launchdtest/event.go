@@ -40,6 +40,7 @@ type Event struct {
 	Conn    uint64    // Request, Reply: the connection, from 1
 	ID      uint64    // Request, Reply: what a reply has in common with its request
 	Routine uint64    // Request, Reply: 702 is kickstart
+	Peer    int       // Request, Reply: pid of the client when it connected, 0 if that is not known
 	Code    xpc.Errno // Reply: launchd's error, 0 is success
 
 	From, To string             // State: as print shows them, "running", "SIGTERMed"; "exited" is never shown
@@ -97,7 +98,7 @@ func newJournal() journal { return journal{more: make(chan struct{}), groups: ma
 func (j *journal) note(e launchdsim.Event) {
 	event := Event{
 		Time: time.Now(), Kind: Kind(e.Kind), Domain: e.Domain, Label: e.Label, PID: e.PID,
-		Conn: e.Conn, ID: e.ID, Routine: e.Routine, From: e.From, To: e.To, Signal: syscall.Signal(e.Signal),
+		Conn: e.Conn, ID: e.ID, Routine: e.Routine, Peer: e.Peer, From: e.From, To: e.To, Signal: syscall.Signal(e.Signal),
 	}
 	if e.Error != nil {
 		event.Code = xpc.Errno(*e.Error)

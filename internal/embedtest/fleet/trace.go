@@ -98,16 +98,21 @@ func (f *Fleet) Requests(m launchdtest.Mark) (list []launchdtest.Event) {
 	return list
 }
 
-// Unloads are the answers since m by which launchd took a job of the fleet away: 0, or 36
-// while its process still has to end.
+// Unloads are the answers since m by which launchd took a job of the fleet away.
 func (f *Fleet) Unloads(m launchdtest.Mark) (list []launchdtest.Event) {
 	f.t.Helper()
 	for _, e := range f.Trace(m) {
-		if e.Kind == launchdtest.Reply && (e.Code == 0 || e.Code == xpc.EINPROGRESS) && (e.Routine == bootoutRoutine || e.Routine == removeRoutine) && f.concerns(e) {
+		if Unloaded(e) && f.concerns(e) {
 			list = append(list, e)
 		}
 	}
 	return list
+}
+
+// Unloaded reports whether an event is the answer by which launchd took a job away: 0, or 36 while
+// its process still has to end.
+func Unloaded(e launchdtest.Event) bool {
+	return e.Kind == launchdtest.Reply && (e.Routine == bootoutRoutine || e.Routine == removeRoutine) && (e.Code == 0 || e.Code == xpc.EINPROGRESS)
 }
 
 // concerns reports whether an event is about a job of the fleet, or a whole domain.
