@@ -18,7 +18,6 @@ import (
 	"github.com/hermes-gw/hermes-gw/internal/proof/killpoint"
 	"github.com/hermes-gw/hermes-gw/launchd"
 	"github.com/hermes-gw/hermes-gw/launchd/launchdtest"
-	"github.com/hermes-gw/hermes-gw/xpc"
 )
 
 // Routines that change what is loaded or what runs (launchd-protocol.md section 2).
@@ -506,7 +505,7 @@ func (r *rig) loadedNow(g fleet.Gateway) bool {
 // unloads are the answers by which launchd took a job away since the run began.
 func (r *rig) unloads(label string) (n int) {
 	for _, e := range r.Trace(r.mark) {
-		if e.Kind == launchdtest.Reply && (e.Routine == bootout || e.Routine == remove) && e.Label == label && (e.Code == 0 || e.Code == xpc.EINPROGRESS) {
+		if fleet.Unloaded(e) && e.Label == label {
 			n++
 		}
 	}
