@@ -107,7 +107,7 @@ func wholePlist(b []byte) error {
 
 // wholeID: whose reload was the last one. Nobody was before the first.
 func wholeID(b []byte) error {
-	if len(b) > 0 && !regexp.MustCompile(`^[A-Z2-7]{26}$`).Match(b) {
+	if len(b) > 0 && !regexp.MustCompile(`^[0-9a-f]{16}$`).Match(b) {
 		return errors.New("it is no ID")
 	}
 	return nil

@@ -10,7 +10,7 @@ import (
 
 const (
 	someNote = `{"version": 1, "id": "ABC", "path": "/x.plist", "step": "unload", "deadline_ns": 5}` + "\n"
-	someID   = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	someID   = "0123456789abcdef"
 	somePart = ".reload-0123abcd.hermes-gw-new-123"
 	somePl   = `<?xml version="1.0" encoding="UTF-8"?>
 <plist version="1.0"><dict><key>Label</key><string>x</string></dict></plist>
