@@ -24,7 +24,7 @@ var stateFiles = []struct {
 	whole   func(b []byte) error
 	remains bool // after a whole run
 }{
-	{"result", regexp.MustCompile(`^reload-[0-9a-f]{8}\.[A-Z2-7]+\.result\.json$`), wholeNote, true},
+	{"result", regexp.MustCompile(`^reload-[0-9a-f]{8}\.[0-9a-f]+\.result\.json$`), wholeNote, true},
 	{"note", regexp.MustCompile(`^reload-[0-9a-f]{8}\.json$`), wholeNote, false},
 	{"saved definition", regexp.MustCompile(`^reload-[0-9a-f]{8}\.saved\.plist$`), wholePlist, false},
 	{"worker", regexp.MustCompile(`^reload-[0-9a-f]{8}\.plist$`), wholePlist, false},
