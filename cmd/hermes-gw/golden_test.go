@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/hermes-gw/hermes-gw/internal/embedtest/fleet"
@@ -48,6 +49,7 @@ func goldenSteps() (steps []goldenStep) {
 		{name: "lint", args: "lint LISTS"},
 		{name: "lint-rules", args: "lint --rules"},
 		{name: "ctl-list", args: "ctl list", text: true},
+		{name: "ctl-print", args: "ctl print gui/UID/ai.hermes.gateway-work", text: true},
 		{name: "ctl-error", args: "ctl error 113", text: true},
 		{name: "ctl-unknown", args: "ctl kikcstart", text: true},
 		{name: "ctl-usage", args: "ctl kickstart", text: true},
@@ -68,7 +70,7 @@ func goldenSteps() (steps []goldenStep) {
 		{name: "start", args: "start ai.hermes.gateway-work", does: true},
 		{name: "start-running", args: "start ai.hermes.gateway-work", does: true},
 		{name: "reload", args: "reload ai.hermes.gateway-work", does: true},
-		probeStep,
+		probeStep, watchStep,
 	}
 	for _, v := range verbs() {
 		steps = append(steps, goldenStep{name: "help-" + v.name, args: "help " + v.name, text: true})
@@ -81,6 +83,9 @@ func goldenSteps() (steps []goldenStep) {
 
 // probeStep takes seconds even where launchd's times are shorter.
 var probeStep = goldenStep{name: "probe", args: "probe", slow: true}
+
+// watchStep goes on until it is interrupted.
+var watchStep = goldenStep{name: "status-watch", args: "status --watch", slow: true}
 
 // goldenModes are the manners in which a command prints.
 var goldenModes = []string{"in a pipe", "on a terminal", "JSON"}
@@ -200,6 +205,52 @@ func TestGoldenProbe(t *testing.T) {
 	}
 }
 
+// A frame of what goes on for ever.
+func TestGoldenWatch(t *testing.T) {
+	t.Parallel()
+	f := fleet.New(t, fleet.Options{Outside: true, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Middle}}})
+	g := &golden{t: t, f: f, pids: map[string]bool{}}
+	g.know()
+	text := ""
+	for _, mode := range goldenModes {
+		cmd := f.Prepare(strings.Fields(watchStep.args)...)
+		setenv(cmd, envTerm, "xterm")
+		frame := ""
+		if mode == "on a terminal" {
+			const begin, end = "\x1b[2J\x1b[H", "\x1b[J"
+			terminal := f.Terminal(cmd)
+			shown, _ := terminal.Shows(0, func(s string) bool {
+				_, after, begun := strings.Cut(s, begin)
+				return begun && strings.Contains(after, end)
+			})
+			terminal.Type("\x03")
+			terminal.End()
+			_, frame, _ = strings.Cut(shown, begin)
+			frame, _, _ = strings.Cut(frame, end)
+			frame = clock.ReplaceAllString(g.text(strings.NewReplacer("\r\n", "\n", "\x1b[K", "").Replace(frame)), "CLOCK") + "\n"
+		} else {
+			if mode == "JSON" {
+				cmd.Args = append(cmd.Args, "--json")
+			}
+			out := newFlowing()
+			cmd.Stdout, cmd.Stderr = out, out
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			frame = out.until(t, func(s string) bool { return strings.Contains(s, "gui/") && strings.HasSuffix(s, "\n") })
+			cmd.Process.Signal(syscall.SIGINT)
+			cmd.Wait()
+			if mode == "JSON" {
+				frame = g.json(frame)
+			} else {
+				frame = g.text(frame)
+			}
+		}
+		text += "== " + mode + "\n" + frame
+	}
+	watchStep.printed(t, text)
+}
+
 // golden makes what differs from run to run the same.
 type golden struct {
 	t    *testing.T
@@ -247,6 +298,9 @@ func (g *golden) run(cmd *exec.Cmd, mode string) string {
 var (
 	number        = regexp.MustCompile(`\b\d+\b`)
 	times         = regexp.MustCompile(`\b\d+(\.\d+)? m?s\b`)
+	clock         = regexp.MustCompile(`\b\d\d:\d\d:\d\d\b`)
+	inherited     = regexp.MustCompile(`(?s)(\n\tenvironment = \{\n[^}]*\tPATH => )[^\n]*`)
+	session       = regexp.MustCompile(`(?m)(^\tdomain = gui/UID \[|^\tasid = )\d+`)
 	age1          = regexp.MustCompile(`(?m)(  )(\d+m)?\d+s  `)
 	columns       = regexp.MustCompile(` {2,}`)
 	aPID          = regexp.MustCompile(`\b((?:pid|process) (?:PID -> )?)\d+\b`)
@@ -316,6 +370,8 @@ func (g *golden) text(s string) string {
 		return n
 	})
 	s = aPID.ReplaceAllString(s, "${1}PID")
+	s = session.ReplaceAllString(s, "${1}ASID")
+	s = inherited.ReplaceAllString(s, "${1}PATH")
 	s = times.ReplaceAllString(s, "TIME")
 	var lines, spared, rows []string
 	for line := range strings.Lines(s) {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/hermes-gw/hermes-gw/internal/embedtest/fleet"
@@ -44,6 +45,16 @@ func TestOnlyAsks(t *testing.T) {
 	}
 	files := f.Snapshot()
 	mark := f.Mark()
+	// check fails for what has happened since the last one.
+	check := func(form string) {
+		t.Helper()
+		for _, e := range f.Trace(mark) {
+			mark = e.Next
+			if e.Kind == launchdtest.Request && !onlyAsks(e.Routine) || e.Kind == launchdtest.Signal || e.Kind == launchdtest.Exit || e.Kind == launchdtest.Spawn {
+				t.Errorf("%s: %v", form, e)
+			}
+		}
+	}
 	for _, form := range forms {
 		args := strings.Split(form, " ")
 		if form == "" {
@@ -53,13 +64,30 @@ func TestOnlyAsks(t *testing.T) {
 		if o.Code < 0 || strings.Contains(o.Stderr, "goroutine ") {
 			t.Errorf("%s: %+v", form, o)
 		}
-		events := f.Trace(mark)
-		for _, e := range events {
-			mark = e.Next
-			if e.Kind == launchdtest.Request && !onlyAsks(e.Routine) || e.Kind == launchdtest.Signal || e.Kind == launchdtest.Exit || e.Kind == launchdtest.Spawn {
-				t.Errorf("%s: %v", form, e)
+		check(form)
+	}
+	// What goes on until it is interrupted asks again and again.
+	for _, form := range []string{"status --watch", "status --watch --json", "status --watch " + target, "logs -f -p work"} {
+		cmd := f.Prepare(strings.Split(form, " ")...)
+		out := newFlowing()
+		cmd.Stdout, cmd.Stderr = out, out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		out.until(t, func(s string) bool { return strings.HasSuffix(s, "\n") })
+		if strings.HasPrefix(form, "status") {
+			asked := func(e launchdtest.Event) bool { return e.Kind == launchdtest.Request }
+			first := f.Wait(mark, asked)
+			round := first.Next
+			for range 6 { // more often than in one look
+				round = f.Wait(round, func(e launchdtest.Event) bool { return asked(e) && e.Routine == first.Routine }).Next
 			}
 		}
+		cmd.Process.Signal(syscall.SIGINT)
+		if cmd.Wait(); cmd.ProcessState.ExitCode() != exitInterrupted {
+			t.Errorf("%s: %v", form, cmd.ProcessState)
+		}
+		check(form)
 	}
 	files.OnlyRead()
 	for _, profile := range []string{fleet.Default, "work"} {
