@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
@@ -67,7 +68,9 @@ func TestOnlyAsks(t *testing.T) {
 		check(form)
 	}
 	// What goes on until it is interrupted asks again and again.
-	for _, form := range []string{"status --watch", "status --watch --json", "status --watch " + target, "logs -f -p work"} {
+	endless := []string{"status --watch", "status --watch --json", "status --watch " + target, "logs -f -p work"}
+	var all []*exec.Cmd
+	for _, form := range endless {
 		cmd := f.Prepare(strings.Split(form, " ")...)
 		out := newFlowing()
 		cmd.Stdout, cmd.Stderr = out, out
@@ -75,20 +78,20 @@ func TestOnlyAsks(t *testing.T) {
 			t.Fatal(err)
 		}
 		out.until(t, func(s string) bool { return strings.HasSuffix(s, "\n") })
-		if strings.HasPrefix(form, "status") {
-			asked := func(e launchdtest.Event) bool { return e.Kind == launchdtest.Request }
-			first := f.Wait(mark, asked)
-			round := first.Next
-			for range 6 { // more often than in one look
-				round = f.Wait(round, func(e launchdtest.Event) bool { return asked(e) && e.Routine == first.Routine }).Next
-			}
-		}
+		all = append(all, cmd)
+	}
+	asked := func(e launchdtest.Event) bool { return e.Kind == launchdtest.Request }
+	first := f.Wait(mark, asked)
+	for round, n := first.Next, 0; n < 3*len(endless)*len(f.Gateways()); n++ { // more often than in one look of each
+		round = f.Wait(round, func(e launchdtest.Event) bool { return asked(e) && e.Routine == first.Routine }).Next
+	}
+	for i, cmd := range all {
 		cmd.Process.Signal(syscall.SIGINT)
 		if cmd.Wait(); cmd.ProcessState.ExitCode() != exitInterrupted {
-			t.Errorf("%s: %v", form, cmd.ProcessState)
+			t.Errorf("%s: %v", endless[i], cmd.ProcessState)
 		}
-		check(form)
 	}
+	check(strings.Join(endless, ", "))
 	files.OnlyRead()
 	for _, profile := range []string{fleet.Default, "work"} {
 		if seen := f.SignalsSeen(profile); len(seen) > 0 {
