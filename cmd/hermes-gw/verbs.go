@@ -100,7 +100,8 @@ that runs is left alone. A job that is not loaded is loaded from its property
 list, which is checked first. The command gives up after 30 s, or --timeout.
 
 A label that is loaded nowhere goes to gui/UID, over ssh to user/UID unless that
-user is logged in at the screen.
+user is logged in at the screen. One named as DOMAIN/LABEL goes to that domain
+only.
 
 ` + targetText,
 			flags: []string{flagPlist, flagTimeout, flagUID, flagLaunchd, flagJSON, flagHelp},
