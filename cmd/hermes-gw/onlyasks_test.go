@@ -80,10 +80,14 @@ func TestOnlyAsks(t *testing.T) {
 		out.until(t, func(s string) bool { return strings.HasSuffix(s, "\n") })
 		all = append(all, cmd)
 	}
-	asked := func(e launchdtest.Event) bool { return e.Kind == launchdtest.Request }
-	first := f.Wait(mark, asked)
-	for round, n := first.Next, 0; n < 3*len(endless)*len(f.Gateways()); n++ { // more often than in one look of each
-		round = f.Wait(round, func(e launchdtest.Event) bool { return asked(e) && e.Routine == first.Routine }).Next
+	// Each look asks once whether the job is loaded and enabled.
+	for i, cmd := range all {
+		for at, looks := mark, 0; looks < 3 && strings.HasPrefix(endless[i], "status"); looks++ {
+			at = f.Wait(at, func(e launchdtest.Event) bool {
+				return e.Kind == launchdtest.Request && e.Routine == 811 && e.Label == f.Gateway("work").Target.Label &&
+					(e.Peer == cmd.Process.Pid || e.Peer == 0) // where that is not known
+			}).Next
+		}
 	}
 	for i, cmd := range all {
 		cmd.Process.Signal(syscall.SIGINT)
