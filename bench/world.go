@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -79,30 +81,40 @@ func build(ctx context.Context, dir string) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build (it needs a folder inside the module %s): %w\n%s", module, err, out)
 	}
-	return nil
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	// go run puts it into a folder whose name differs in length.
+	return os.Symlink(self, filepath.Join(dir, "bench"))
 }
 
-// temporaryFolder is one that only this user can enter, with a path short enough for sockets.
+// temporaryFolder is one that only this user can enter, with a path short enough for sockets. All of
+// them have names of one length: they are in what launchd prints, and so in the bytes that a
+// restart allocates.
 func temporaryFolder() (string, error) {
-	dir, err := os.MkdirTemp("", "bench")
-	if err == nil && len(dir) > 80 {
-		os.Remove(dir)
-		dir, err = os.MkdirTemp("/tmp", "bench")
+	parent := os.TempDir()
+	if len(parent) > 60 {
+		parent = "/tmp"
 	}
-	if err != nil {
-		return "", err
+	for {
+		dir := filepath.Join(parent, fmt.Sprintf("bench%08x", rand.Uint32()))
+		err := os.Mkdir(dir, 0o700)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		return filepath.EvalSymlinks(dir)
 	}
-	return filepath.EvalSymlinks(dir)
 }
 
 // newWorld starts everything; bin holds what build made. The caller closes the world, also
 // one that comes with an error.
 func newWorld(ctx context.Context, s setup, bin string) (w *world, err error) {
-	w = &world{setup: s, hermes: filepath.Join(bin, "hermes-gw"), bare: filepath.Join(bin, "bare"), standIn: filepath.Join(bin, "launchctl"), arrivals: make(chan arrival, 16)}
+	w = &world{setup: s, self: filepath.Join(bin, "bench"), hermes: filepath.Join(bin, "hermes-gw"), bare: filepath.Join(bin, "bare"), standIn: filepath.Join(bin, "launchctl"), arrivals: make(chan arrival, 16)}
 	if w.dir, err = temporaryFolder(); err != nil {
-		return w, err
-	}
-	if w.self, err = os.Executable(); err != nil {
 		return w, err
 	}
 	state := filepath.Join(w.dir, "state")
