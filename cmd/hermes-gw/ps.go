@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sort"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -186,7 +187,7 @@ func psRows(t *sweep.Table, uid uint32, jobs map[int]launchd.Target, known bool)
 
 // inTree orders rows by pid, each below the one that it is under.
 func inTree(rows []psRow) (ordered []psRow) {
-	slices.SortFunc(rows, func(a, b psRow) int { return a.pid - b.pid })
+	sort.Slice(rows, func(i, j int) bool { return rows[i].pid < rows[j].pid }) // as in sweep.NewPlan
 	var add func(under, depth int)
 	add = func(under, depth int) {
 		for _, r := range rows {

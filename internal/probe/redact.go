@@ -2,6 +2,7 @@ package probe
 
 import (
 	"slices"
+	"sort"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -16,7 +17,7 @@ type redactor []Secret
 
 func newRedactor(secrets []Secret) redactor {
 	r := slices.DeleteFunc(slices.Clone(secrets), func(s Secret) bool { return s.Text == "" })
-	slices.SortStableFunc(r, func(a, b Secret) int { return len(b.Text) - len(a.Text) })
+	sort.SliceStable(r, func(i, j int) bool { return len(r[i].Text) > len(r[j].Text) }) // as in sweep.NewPlan
 	return r
 }
 
