@@ -63,7 +63,7 @@ func flagTable() []flagRow {
 			wants: duration, to: func(o *options) any { return (*positive)(&o.forceAfter) }},
 		{name: flagWait, value: "STATE", does: "be done when the new process is STATE: spawned (as without this), ready or platforms",
 			wants: "spawned, ready or platforms", words: waitWords(), to: func(o *options) any { return &o.wait }},
-		{name: flagBootstrap, does: "load a gateway that is not loaded, from its property list; one named as DOMAIN/LABEL into that domain only",
+		{name: flagBootstrap, does: "load a gateway that is not loaded, from its property list; DOMAIN/LABEL into that domain only",
 			to: func(o *options) any { return &o.bootstrap }},
 		{name: flagDryRun, does: "say what would be sent, signalled and spared, and do nothing",
 			to: func(o *options) any { return &o.dryRun }},
