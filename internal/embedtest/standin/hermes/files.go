@@ -34,8 +34,9 @@ type state struct {
 // isoTime is how Python's datetime.isoformat writes a time in UTC.
 const isoTime = "2006-01-02T15:04:05.000000+00:00"
 
-// enter writes the state file and then says so.
+// enter writes the state file and then says so. The time of that is before anybody can read it.
 func (g *gateway) enter(word string) {
+	at := time.Now()
 	g.mu.Lock()
 	g.state = state{
 		Record: g.record, State: word, ExitReason: g.state.ExitReason, RestartRequested: g.state.RestartRequested,
@@ -54,7 +55,7 @@ func (g *gateway) enter(word string) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "hermes gateway:", err)
 	}
-	g.note(standin.Event{Kind: standin.State, State: word})
+	g.note(standin.Event{Time: at, Kind: standin.State, State: word})
 }
 
 // platforms are connected only while the gateway runs, unless the test has others.

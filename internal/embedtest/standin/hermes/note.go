@@ -85,7 +85,10 @@ func (n *notes) atLost(f func()) {
 
 // note is written in one piece, so that lines of several processes do not mix.
 func (n *notes) note(e standin.Event) {
-	e.Time, e.Role, e.PID, e.Home = time.Now(), n.role, os.Getpid(), n.home
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	e.Role, e.PID, e.Home = n.role, os.Getpid(), n.home
 	line, err := json.Marshal(e)
 	if err != nil {
 		panic(err) // only strings and numbers
