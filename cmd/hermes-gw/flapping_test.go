@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -130,8 +131,12 @@ func TestDoctorWaitsForTheLog(t *testing.T) {
 	t.Parallel()
 	f := fleet.New(t, fleet.Options{Outside: true, TimeScale: 0.02, Profiles: []fleet.Profile{{Name: "work", Plist: fleet.Middle, Unloaded: true}}})
 	g := f.Gateway("work")
+	run := `"$@"`
+	if host := os.Getenv("DARWINHOST"); runtime.GOOS == "darwin" && host != "" { // Linux' sh cannot start a Mach-O file
+		run = "'" + host + "' " + run
+	}
 	f.SetKeys("work", map[string]any{"ThrottleInterval": 5, "ProgramArguments": []string{
-		"/bin/sh", "-c", `while [ -e "$HERMES_HOME/hold" ]; do sleep 0.02; done; "$@"`, "sh",
+		"/bin/sh", "-c", `while [ -e "$HERMES_HOME/hold" ]; do sleep 0.02; done; ` + run, "sh",
 		f.Program("python3"), "-m", "hermes_cli.main", "--profile", "work", "gateway", "run", "--external-supervisor"}})
 	f.Load("work")
 	starts, hold := filepath.Join(g.Home, "gateway-starts.log"), filepath.Join(g.Home, "hold")
