@@ -207,7 +207,9 @@ func measureIn(ctx context.Context, o options, bin string, rounds int, e *enviro
 	if err != nil {
 		return nil, err
 	}
-	e.of(ctx, w)
+	if e.Launchd == "" { // the first of them
+		e.of(ctx, w)
+	}
 	if groups, err = w.groups(); err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ type world struct {
 	dir     string
 	self    string
 	hermes  string
-	bare    string // bench/bare
+	bare    string // internal/embedtest/oneframe
 	standIn string // the stand-in for launchctl, also where another one is measured
 	env     []string
 
@@ -75,7 +75,7 @@ type arrival struct {
 // build builds the programs into dir, as they are shipped: stripped, and without C.
 func build(ctx context.Context, dir string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", dir+string(filepath.Separator),
-		module+"/cmd/hermes-gw", module+"/bench/bare", module+"/internal/launchdsim/cmd/launchctl")
+		module+"/cmd/hermes-gw", module+"/internal/embedtest/oneframe", module+"/internal/launchdsim/cmd/launchctl")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -113,7 +113,7 @@ func temporaryFolder() (string, error) {
 // newWorld starts everything; bin holds what build made. The caller closes the world, also
 // one that comes with an error.
 func newWorld(ctx context.Context, s setup, bin string) (w *world, err error) {
-	w = &world{setup: s, self: filepath.Join(bin, "bench"), hermes: filepath.Join(bin, "hermes-gw"), bare: filepath.Join(bin, "bare"), standIn: filepath.Join(bin, "launchctl"), arrivals: make(chan arrival, 16)}
+	w = &world{setup: s, self: filepath.Join(bin, "bench"), hermes: filepath.Join(bin, "hermes-gw"), bare: filepath.Join(bin, "oneframe"), standIn: filepath.Join(bin, "launchctl"), arrivals: make(chan arrival, 16)}
 	if w.dir, err = temporaryFolder(); err != nil {
 		return w, err
 	}

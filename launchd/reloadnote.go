@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -97,14 +98,18 @@ const (
 
 // removeResults removes those that nobody has come for.
 func (f reloadFiles) removeResults() {
+	f.remove("reload-"+f.name+".", func(e fs.DirEntry) bool {
+		info, err := e.Info()
+		return strings.HasSuffix(e.Name(), resultSuffix) && err == nil && time.Since(info.ModTime()) > resultKept
+	})
+}
+
+// remove removes those whose name begins with prefix and that nobody needs.
+func (f reloadFiles) remove(prefix string, needless func(fs.DirEntry) bool) {
 	entries, _ := os.ReadDir(f.dir)
 	for _, e := range entries {
-		name := e.Name()
-		if !strings.HasPrefix(name, "reload-"+f.name+".") || !strings.HasSuffix(name, resultSuffix) {
-			continue
-		}
-		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > resultKept {
-			os.Remove(filepath.Join(f.dir, name))
+		if strings.HasPrefix(e.Name(), prefix) && needless(e) {
+			os.Remove(filepath.Join(f.dir, e.Name()))
 		}
 	}
 }
@@ -130,12 +135,7 @@ func (f reloadFiles) parts() string { return ".reload-" + f.name }
 // removeParts removes what a process that was killed has left of a file it was writing. One
 // process at a time writes: the client that holds the lock, then the worker.
 func (f reloadFiles) removeParts() {
-	entries, _ := os.ReadDir(f.dir)
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), f.parts()) {
-			os.Remove(filepath.Join(f.dir, e.Name()))
-		}
-	}
+	f.remove(f.parts(), func(fs.DirEntry) bool { return true })
 }
 
 // reloadPrefix begins the labels of workers. It is no gateway's.

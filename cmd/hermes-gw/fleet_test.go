@@ -10,7 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	hermesgw "github.com/hermes-gw/hermes-gw"
 	"github.com/hermes-gw/hermes-gw/internal/embedtest/fleet"
+	"github.com/hermes-gw/hermes-gw/launchd"
 	"github.com/hermes-gw/hermes-gw/launchd/launchdtest"
 )
 
@@ -78,3 +80,11 @@ func asked828or708(e launchdtest.Event) bool {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+// Of a process that the process table has not shown nobody knows whether it is a gateway.
+func TestTreeOfAProcessThatWasNotSeen(t *testing.T) {
+	r := gatewayResult{Gateway: hermesgw.Gateway{Job: launchd.Job{PID: 93}}}
+	if got := r.tree(); got != "93" {
+		t.Errorf("%q", got)
+	}
+}

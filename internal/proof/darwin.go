@@ -124,7 +124,7 @@ func runDarwin(ctx context.Context, cmd *exec.Cmd) (result killpoint.Result, err
 	}
 	result.Status = cmd.ProcessState.Sys().(syscall.WaitStatus)
 	result.Killed = result.Status.Signaled() && result.Status.Signal() == syscall.SIGKILL
-	if zero, err := clockZero(); err == nil {
+	if zero, err := fleet.ClockZero(); err == nil {
 		result.At = time.Since(zero)
 	}
 	return result, ctx.Err()

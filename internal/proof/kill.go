@@ -84,7 +84,7 @@ type rig struct {
 
 // Cleanup and the like are the trial's.
 func newRig(t *trial, k killed) *rig {
-	zero, err := clockZero()
+	zero, err := fleet.ClockZero()
 	if err != nil {
 		t.Fatal(err)
 	}

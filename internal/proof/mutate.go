@@ -26,10 +26,6 @@ type mutation struct {
 	run      string // only these tests; "" is all
 }
 
-// hanging are the faults, by name, that keep something from happening for which the tests wait,
-// so that their not coming to an end in time is how it shows.
-var hanging = map[string]bool{}
-
 // testLimit is far above what the tests of a package take.
 const testLimit = 4 * time.Minute
 
@@ -65,7 +61,7 @@ func proveMutations(ctx context.Context, r *report, match string) {
 		dir := <-dirs
 		running.Go(func() {
 			defer func() { dirs <- dir }()
-			w := m.prove(ctx, dir, testLimit, hanging[m.what])
+			w := m.prove(ctx, dir, testLimit)
 			mu.Lock()
 			defer mu.Unlock()
 			if len(w.failed) == 0 {
@@ -104,7 +100,7 @@ func control(ctx context.Context, dir string) row {
 var failedTest = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 
 // prove applies the fault in a copy of the tree, runs the tests and takes the fault back.
-func (m mutation) prove(ctx context.Context, dir string, limit time.Duration, hangs bool) (w row) {
+func (m mutation) prove(ctx context.Context, dir string, limit time.Duration) (w row) {
 	began := time.Now()
 	w = row{what: "mutation: " + m.what, tried: m.file}
 	defer func() { w.took = time.Since(began) }()
@@ -146,11 +142,8 @@ func (m mutation) prove(ctx context.Context, dir string, limit time.Duration, ha
 			return w
 		case named: // see below
 		case timedOut:
-			if !hangs {
-				w.failed = append(w.failed, fmt.Sprintf("the tests did not come to their end in time, which says nothing about the fault:\n%s", timeoutOf(output)))
-				return w
-			}
-			fallthrough
+			w.failed = append(w.failed, fmt.Sprintf("the tests did not come to their end in time, which says nothing about the fault:\n%s", timeoutOf(output)))
+			return w
 		case panicked, died: // a fault can make a sweep hit the program of the tests itself
 			again, err := goTest(ctx, dir, m.run, flaky, m.packages, limit)
 			if ctx.Err() == nil && endOf(again, err) == how {

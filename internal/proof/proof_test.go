@@ -26,11 +26,6 @@ func TestMutationsFit(t *testing.T) {
 		}
 		names[m.what] = true
 	}
-	for what := range hanging {
-		if !names[what] {
-			t.Errorf("%s hangs and is no fault", what)
-		}
-	}
 	if len(mutations) < 25 {
 		t.Errorf("%d faults", len(mutations))
 	}
@@ -107,15 +102,15 @@ func TestFaultIsTakenBack(t *testing.T) {
 	const text = "package x\n\nfunc f() int { return 1 }\n"
 	dir := faultyModule(t, text, "package x\n\nimport \"testing\"\n\nfunc TestF(t *testing.T) {\n\tif f() != 1 {\n\t\tt.Error()\n\t}\n}\n")
 	one := mutation{what: "x", file: "x.go", old: "return 1", new: "return 2", packages: []string{"."}}
-	if w := one.prove(context.Background(), dir, testLimit, false); len(w.failed) > 0 || w.figure != "caught by TestF" {
+	if w := one.prove(context.Background(), dir, testLimit); len(w.failed) > 0 || w.figure != "caught by TestF" {
 		t.Errorf("%+v", w)
 	}
 	none := mutation{what: "x", file: "x.go", old: "return 1", new: "return 0+1", packages: []string{"."}}
-	if w := none.prove(context.Background(), dir, testLimit, false); len(w.failed) != 1 || !strings.Contains(w.failed[0], "no test of . catches it") {
+	if w := none.prove(context.Background(), dir, testLimit); len(w.failed) != 1 || !strings.Contains(w.failed[0], "no test of . catches it") {
 		t.Errorf("%+v", w)
 	}
 	bad := mutation{what: "x", file: "x.go", old: "return 1", new: "return", packages: []string{"."}}
-	if w := bad.prove(context.Background(), dir, testLimit, false); len(w.failed) != 1 || !strings.Contains(w.failed[0], "does not compile") {
+	if w := bad.prove(context.Background(), dir, testLimit); len(w.failed) != 1 || !strings.Contains(w.failed[0], "does not compile") {
 		t.Errorf("%+v", w)
 	}
 	if now, err := os.ReadFile(dir + "/x.go"); err != nil || string(now) != text {

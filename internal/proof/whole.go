@@ -105,9 +105,11 @@ func wholePlist(b []byte) error {
 	return nil
 }
 
+var reloadID = regexp.MustCompile(`^[0-9a-f]{16}$`)
+
 // wholeID: whose reload was the last one. Nobody was before the first.
 func wholeID(b []byte) error {
-	if len(b) > 0 && !regexp.MustCompile(`^[0-9a-f]{16}$`).Match(b) {
+	if len(b) > 0 && !reloadID.Match(b) {
 		return errors.New("it is no ID")
 	}
 	return nil

@@ -83,7 +83,7 @@ func (f *Fleet) startProcess() (world, error) {
 	if err := syscall.Mkfifo(trace, 0o600); err != nil {
 		return nil, err
 	}
-	zero, err := clockZero()
+	zero, err := ClockZero()
 	if err != nil {
 		return nil, err
 	}
@@ -138,9 +138,9 @@ func (f *Fleet) startProcess() (world, error) {
 
 func (p *process) Address() string { return "unix:" + p.socket }
 
-// clockZero is when CLOCK_MONOTONIC was 0, which is what the trace tells times by. This process may lose the
+// ClockZero is when CLOCK_MONOTONIC was 0, which is what traces, and kills, tell times by. This process may lose the
 // processor between its two looks, which makes it too late: the earliest of some counts.
-func clockZero() (zero time.Time, err error) {
+func ClockZero() (zero time.Time, err error) {
 	for range 20 {
 		var t unix.Timespec
 		if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
