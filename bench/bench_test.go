@@ -44,8 +44,8 @@ func repeat(b *testing.B, m method) {
 //	go test -run '^$' -bench Restart -benchtime 50x -count 10 ./bench | benchstat -
 func BenchmarkRestart(b *testing.B) {
 	g := stage(b).restarts()
-	for _, m := range g.methods {
-		b.Run(m.name, func(b *testing.B) { repeat(b, m) })
+	for _, m := range g.Methods {
+		b.Run(m.Name, func(b *testing.B) { repeat(b, m) })
 	}
 }
 
@@ -91,8 +91,8 @@ func BenchmarkCLI(b *testing.B) {
 
 func BenchmarkStart(b *testing.B) {
 	g := must[group](b)(stage(b).starts())
-	for _, m := range g.methods {
-		b.Run(m.name, func(b *testing.B) { repeat(b, m) })
+	for _, m := range g.Methods {
+		b.Run(m.Name, func(b *testing.B) { repeat(b, m) })
 	}
 }
 

@@ -56,7 +56,7 @@ func BenchmarkBound(b *testing.B) {
 	})
 	b.Run("first-byte", func(b *testing.B) {
 		g := must[group](b)(w.starts())
-		got := make([][]sample, len(g.methods))
+		got := make([][]sample, len(g.Methods))
 		g.burst = 1
 		for b.Loop() {
 			if err := g.round(b.Context(), got); err != nil {
@@ -64,8 +64,8 @@ func BenchmarkBound(b *testing.B) {
 			}
 		}
 		values := func(name string) (list []float64) {
-			for i, m := range g.methods {
-				if m.name == name {
+			for i, m := range g.Methods {
+				if m.Name == name {
 					for _, s := range got[i] {
 						list = append(list, s[firstByte])
 					}

@@ -21,6 +21,7 @@ const (
 	roleLaunchd = "bench-launchd" // SOCKET TRACE
 	roleEcho    = "bench-echo"    // SOCKET
 	roleJob     = "bench-job"     // SOCKET, and what a throwaway job is given
+	roleStretch = "bench-stretch" // BIN ROUNDS, and the command line
 )
 
 // timeScale shortens the embedded launchd's timers, above all the time for which a job that
@@ -42,6 +43,8 @@ func role(args []string) (exit int, isRole bool) {
 	case args[0] == roleJob && len(args) == 4:
 		announce(args[1])
 		return probe.JobMain(args[2:]), true
+	case args[0] == roleStretch && len(args) >= 3:
+		err = serveStretch(args[1], args[2], args[3:])
 	default:
 		return 0, false
 	}
@@ -93,8 +96,9 @@ func serveLaunchd(socket, trace string) error {
 
 // child is a role in a process of its own.
 type child struct {
-	cmd   *exec.Cmd
-	stdin io.Closer
+	cmd    *exec.Cmd
+	stdin  io.Closer
+	stdout io.Reader // after the line that says that it is ready
 }
 
 // start starts a role and waits until it is ready. It is in a process group of its own, so
@@ -115,7 +119,7 @@ func start(self string, args ...string) (*child, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	c := &child{cmd, stdin}
+	c := &child{cmd, stdin, stdout}
 	var line [6]byte
 	if _, err := io.ReadFull(stdout, line[:]); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s did not start: %w", args[0], err), c.stop())

@@ -10,14 +10,19 @@ import (
 
 // environment is where the figures come from.
 type environment struct {
-	Date      string `json:"date"`
-	Commit    string `json:"commit"`
-	System    string `json:"system"`
-	CPU       string `json:"cpu"`
-	Cores     int    `json:"cores"`
-	Load      string `json:"load"` // of the machine: above the number of cores, others slow the run down
-	Go        string `json:"go"`
-	Arch      string `json:"arch"`
+	Date   string `json:"date"`
+	Commit string `json:"commit"`
+	System string `json:"system"`
+	CPU    string `json:"cpu"`
+	Cores  int    `json:"cores"`
+	Load   string `json:"load"` // of the machine: above the number of cores, others slow the run down
+	Go     string `json:"go"`
+	Arch   string `json:"arch"`
+	subject
+}
+
+// subject is what is measured.
+type subject struct {
 	Launchd   string `json:"launchd"`
 	Live      bool   `json:"live"`
 	Launchctl string `json:"launchctl"`
@@ -33,23 +38,24 @@ func look(ctx context.Context) environment {
 	}
 }
 
-// of adds what is measured.
-func (e *environment) of(ctx context.Context, w *world) {
-	e.Live = w.live
+// subject describes what is measured.
+func (w *world) subject(ctx context.Context) (s subject) {
+	s.Live = w.live
 	version, err := w.client.Version(ctx)
 	if err != nil {
 		version = "does not say its version"
 	}
 	if w.live {
-		e.Launchd = "live: " + version
+		s.Launchd = "live: " + version
 	} else {
-		e.Launchd = "embedded, a model and not macOS' (" + version + ")"
+		s.Launchd = "embedded, a model and not macOS' (" + version + ")"
 	}
-	e.StandIn = w.launchctl == w.standIn
-	e.Launchctl = w.launchctl
-	if e.StandIn {
-		e.Launchctl = "a stand-in, the smallest Go program that connects, writes and reads; not macOS' launchctl"
+	s.StandIn = w.launchctl == w.standIn
+	s.Launchctl = w.launchctl
+	if s.StandIn {
+		s.Launchctl = "a stand-in, the smallest Go program that connects, writes and reads; not macOS' launchctl"
 	}
+	return s
 }
 
 // commit is that of the sources, if this is a checkout with git.

@@ -83,9 +83,9 @@ func (w *world) starts() (group, error) {
 	}
 	frame, err := frameOf(routineKickstart, msg)
 	return group{
-		name: "Start", reference: "bare", burst: 2,
-		what: "a program is run that wants a job restarted; a server knows no such job",
-		methods: []method{
+		Name: "Start", Reference: "bare", burst: 2,
+		What: "a program is run that wants a job restarted; a server knows no such job",
+		Methods: []method{
 			{"bare", "net.Dial, and a write of bytes that were made before", run(w.bare, filepath.Join(w.dir, "first"), hex.EncodeToString(frame))},
 			{"stand-in", "the stand-in for launchctl, which makes the request and reads the answer", run(w.standIn, "kickstart", "-k", target.String())},
 			{"hermes-gw", "hermes-gw restart", run(w.hermes, "restart", "--force", target.String())},

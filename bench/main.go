@@ -94,6 +94,7 @@ type options struct {
 	json    bool
 	svg     string
 	against string
+	args    []string // as they were given
 }
 
 // usualPairs is how many pairs are measured: about a minute with the embedded launchd, so that
@@ -113,6 +114,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	flags.BoolVar(&o.live, "live", false, "ask the launchd of this Mac, with a throwaway job")
 	flags.StringVar(&o.launchctl, "launchctl", "", "run the launchctl at `PATH`; else with --live macOS' own, without it a stand-in")
 	flags.StringVar(&o.against, "against", "", "say which rows differ from those in `FILE`, which --json made")
+	o.args = args
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return o, err
@@ -168,55 +170,41 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // why is the signal that made something fail, or the failure.
 func why(ctx context.Context, err error) error {
-	if cause, ok := errors.AsType[interruption](context.Cause(ctx)); ok {
-		return fmt.Errorf("%w; everything was cleaned up", cause)
+	cause, ok := errors.AsType[interruption](context.Cause(ctx))
+	if !ok {
+		return err
 	}
-	return err
+	if left, ok := errors.AsType[leftovers](err); ok {
+		return fmt.Errorf("%w; %w", cause, left)
+	}
+	return fmt.Errorf("%w; everything was cleaned up", cause)
 }
 
-// measure measures one stretch after the other, each in a world of its own: how a process happens
-// to lie in memory makes it faster or slower for as long as it lives, and one launchd would give
-// a run figures that the next run does not have.
+// measure measures one stretch after the other.
 func measure(ctx context.Context, o options, bin string, e environment, stderr io.Writer) (*report, error) {
 	start := time.Now()
 	results := map[string]measured{}
-	var groups []group
+	var first part
 	list := shares(o.pairs)
 	for n, rounds := range list {
 		fmt.Fprintf(stderr, "bench: %d of %d\n", n, len(list))
-		var err error
-		if groups, err = measureIn(ctx, o, bin, rounds, &e, results); err != nil {
+		p, err := o.measureApart(ctx, bin, rounds)
+		if err != nil {
 			return nil, err
+		}
+		if n == 0 {
+			first = p
+		}
+		for name, samples := range p.Samples {
+			results[name] = append(results[name], samples)
 		}
 	}
 	fmt.Fprintf(stderr, "bench: %d of %d\n", len(list), len(list))
+	e.subject = first.Subject
 	e.Load += ", in the end " + loadAverage()
-	r := newReport(e, o.pairs+o.pairs%2, groups, results)
+	r := newReport(e, o.pairs+o.pairs%2, first.Groups, results)
 	r.Took = time.Since(start).Seconds()
 	return r, nil
-}
-
-// measureIn measures a stretch in a world that is gone when it returns.
-func measureIn(ctx context.Context, o options, bin string, rounds int, e *environment, results map[string]measured) (groups []group, err error) {
-	w, err := newWorld(ctx, o.setup, bin)
-	defer func() {
-		if closing := w.close(ctx); closing != nil {
-			err = errors.Join(err, fmt.Errorf("clean up: %w", closing))
-		}
-	}()
-	if err != nil {
-		return nil, err
-	}
-	if e.Launchd == "" { // the first of them
-		e.of(ctx, w)
-	}
-	if groups, err = w.groups(); err != nil {
-		return nil, err
-	}
-	if groups, err = choose(groups, o.methods); err != nil {
-		return nil, usageError{err}
-	}
-	return groups, stretch(ctx, groups, rounds, results)
 }
 
 func readReport(path string) (*report, error) {

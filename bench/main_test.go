@@ -63,12 +63,12 @@ func stage(tb testing.TB) *world {
 
 // find returns a method of a group.
 func (g group) find(name string) method {
-	for _, m := range g.methods {
-		if m.name == name {
+	for _, m := range g.Methods {
+		if m.Name == name {
 			return m
 		}
 	}
-	panic(fmt.Sprintf("%s has no method %s", g.name, name))
+	panic(fmt.Sprintf("%s has no method %s", g.Name, name))
 }
 
 func must[T any](tb testing.TB) func(v T, err error) T {

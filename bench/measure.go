@@ -42,18 +42,18 @@ type sample map[metric]float64
 
 // method is one way to have something done.
 type method struct {
-	name    string
-	what    string // one line for people
+	Name    string
+	What    string // one line for people
 	measure func(context.Context) (sample, error)
 }
 
 // group is what is compared: methods that have the same done.
 type group struct {
-	name      string
-	what      string
-	reference string // the method that ratios are of
+	Name      string
+	What      string
+	Reference string // the method that ratios are of
 	burst     int    // runs of a method in a row, where one is very short
-	methods   []method
+	Methods   []method
 }
 
 // choose keeps the methods that are named, all of them without names. A name is a group's, a
@@ -65,20 +65,20 @@ func choose(groups []group, names []string) ([]group, error) {
 	used := map[string]bool{}
 	var chosen []group
 	for _, g := range groups {
-		all := g.methods
-		g.methods = nil
+		all := g.Methods
+		g.Methods = nil
 		for _, m := range all {
 			keep := false
 			for _, n := range names {
-				if n == g.name || n == m.name || n == g.name+"/"+m.name {
+				if n == g.Name || n == m.Name || n == g.Name+"/"+m.Name {
 					used[n], keep = true, true
 				}
 			}
 			if keep {
-				g.methods = append(g.methods, m)
+				g.Methods = append(g.Methods, m)
 			}
 		}
-		if len(g.methods) > 0 {
+		if len(g.Methods) > 0 {
 			chosen = append(chosen, g)
 		}
 	}
@@ -92,8 +92,8 @@ func choose(groups []group, names []string) ([]group, error) {
 
 func methodNames(groups []group) (names []string) {
 	for _, g := range groups {
-		for _, m := range g.methods {
-			names = append(names, g.name+"/"+m.name)
+		for _, m := range g.Methods {
+			names = append(names, g.Name+"/"+m.Name)
 		}
 	}
 	return names
@@ -133,43 +133,40 @@ func (m measured) values(of metric) [][]float64 {
 	return all
 }
 
-// stretch runs every method of every group in rounds, burst times in a row each, and adds what
-// was measured to results. All groups take their turn in every stretch of a run, so that what
-// disturbs it for a while disturbs them all; within a group the order of the methods is A B B A:
+// stretch runs every method of every group in rounds, burst times in a row each, and returns what
+// was measured by the method's name. All groups take their turn in every round, so that what
+// disturbs a run for a while disturbs them all; within a group the order of the methods is A B B A:
 // whatever grows or shrinks steadily is the same for each. One round before is not counted.
-func stretch(ctx context.Context, groups []group, rounds int, results map[string]measured) error {
-	for _, g := range groups {
-		if err := g.round(ctx, make([][]sample, len(g.methods))); err != nil {
-			return err
-		}
-	}
-	for _, g := range groups {
-		got := make([][]sample, len(g.methods))
-		for range rounds {
+func stretch(ctx context.Context, groups []group, rounds int) (map[string][]sample, error) {
+	results := make(map[string][]sample)
+	for n := range 1 + rounds {
+		for _, g := range groups {
+			got := make([][]sample, len(g.Methods))
 			if err := g.round(ctx, got); err != nil {
-				return err
+				return nil, err
+			}
+			for i, m := range g.Methods {
+				if name := g.Name + "/" + m.Name; n > 0 {
+					results[name] = append(results[name], got[i]...)
+				}
 			}
 		}
-		for i, m := range g.methods {
-			name := g.name + "/" + m.name
-			results[name] = append(results[name], got[i])
-		}
 	}
-	return nil
+	return results, nil
 }
 
 // round is A B B A.
 func (g group) round(ctx context.Context, got [][]sample) error {
-	order := make([]int, len(g.methods))
+	order := make([]int, len(g.Methods))
 	for i := range order {
 		order[i] = i
 	}
 	for range 2 {
 		for _, i := range order {
 			for range max(g.burst, 1) {
-				s, err := g.methods[i].measure(ctx)
+				s, err := g.Methods[i].measure(ctx)
 				if err != nil {
-					return fmt.Errorf("%s/%s: %w", g.name, g.methods[i].name, err)
+					return fmt.Errorf("%s/%s: %w", g.Name, g.Methods[i].Name, err)
 				}
 				got[i] = append(got[i], s)
 			}

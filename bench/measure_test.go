@@ -14,27 +14,25 @@ import (
 func TestStretchOrder(t *testing.T) {
 	var order []string
 	counting := func(name string) method {
-		return method{name: name, measure: func(context.Context) (sample, error) {
+		return method{Name: name, measure: func(context.Context) (sample, error) {
 			order = append(order, name)
 			return sample{total: float64(len(order))}, nil
 		}}
 	}
 	groups := []group{
-		{name: "g", methods: []method{counting("a"), counting("b")}},
-		{name: "h", burst: 2, methods: []method{counting("c")}},
+		{Name: "g", Methods: []method{counting("a"), counting("b")}},
+		{Name: "h", burst: 2, Methods: []method{counting("c")}},
 	}
-	results := map[string]measured{}
-	for range 2 {
-		if err := stretch(t.Context(), groups, 1, results); err != nil {
-			t.Fatal(err)
-		}
+	results, err := stretch(t.Context(), groups, 3)
+	if err != nil {
+		t.Fatal(err)
 	}
 	round := "a b b a c c c c"
 	if got := strings.Join(order, " "); got != strings.Join([]string{round, round, round, round}, " ") {
 		t.Error(got)
 	}
-	got := slices.Concat(results["g/a"].values(total)...)
-	if !slices.Equal(got, []float64{9, 12, 25, 28}) || len(results["g/a"]) != 2 || len(slices.Concat(results["h/c"]...)) != 8 {
+	got := measured{results["g/a"]}.values(total)
+	if len(got) != 1 || !slices.Equal(got[0], []float64{9, 12, 17, 20, 25, 28}) || len(results["h/c"]) != 12 {
 		t.Error(got, results)
 	}
 }
@@ -54,15 +52,15 @@ func TestShares(t *testing.T) {
 }
 
 func TestStretchFails(t *testing.T) {
-	failing := method{name: "f", measure: func(context.Context) (sample, error) { return nil, errNoPeak }}
-	if err := stretch(t.Context(), []group{{name: "g", methods: []method{failing}}}, 2, map[string]measured{}); !errors.Is(err, errNoPeak) {
+	failing := method{Name: "f", measure: func(context.Context) (sample, error) { return nil, errNoPeak }}
+	if _, err := stretch(t.Context(), []group{{Name: "g", Methods: []method{failing}}}, 2); !errors.Is(err, errNoPeak) {
 		t.Error(err)
 	}
 }
 
 func TestChoose(t *testing.T) {
 	groups := func() []group {
-		return []group{{name: "Restart", methods: []method{{name: "xpc"}, {name: "launchctl"}}}, {name: "CLI", methods: []method{{name: "xpc"}}}}
+		return []group{{Name: "Restart", Methods: []method{{Name: "xpc"}, {Name: "launchctl"}}}, {Name: "CLI", Methods: []method{{Name: "xpc"}}}}
 	}
 	for names, want := range map[string]string{
 		"": "Restart/xpc Restart/launchctl CLI/xpc", "xpc": "Restart/xpc CLI/xpc", "CLI": "CLI/xpc",

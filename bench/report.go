@@ -50,20 +50,20 @@ func newReport(e environment, pairs int, groups []group, results map[string]meas
 
 // rows are those of one metric, the reference with them.
 func (g group) rows(m metric, results map[string]measured) (rows []row) {
-	reference := results[g.name+"/"+g.reference].values(m)
+	reference := results[g.Name+"/"+g.Reference].values(m)
 	var base *summary
 	if len(reference) > 0 {
 		s := summarize(reference)
 		base = &s
 	}
-	for _, method := range g.methods {
-		values := results[g.name+"/"+method.name].values(m)
+	for _, method := range g.Methods {
+		values := results[g.Name+"/"+method.Name].values(m)
 		if len(values) == 0 {
 			continue
 		}
-		r := row{Group: g.name, Method: method.name, Metric: m, Unit: m.unit(), summary: summarize(values)}
-		if method.name != g.reference && base != nil {
-			r.Reference = g.reference
+		r := row{Group: g.Name, Method: method.Name, Metric: m, Unit: m.unit(), summary: summarize(values)}
+		if method.Name != g.Reference && base != nil {
+			r.Reference = g.Reference
 			if r.overlap = r.Interval.overlaps(base.Interval); !r.overlap {
 				r.Ratio = ratioOf(values, reference)
 			}
@@ -134,16 +134,16 @@ func (r *report) text(out io.Writer) error {
 		fmt.Fprintf(w, "%-10s %s\n", line[0], line[1])
 	}
 	for _, g := range r.groups {
-		fmt.Fprintf(w, "\n%s: %s\n", g.name, g.what)
-		for _, m := range g.methods {
-			fmt.Fprintf(w, "  %-18s %s\n", m.name, m.what)
+		fmt.Fprintf(w, "\n%s: %s\n", g.Name, g.What)
+		for _, m := range g.Methods {
+			fmt.Fprintf(w, "  %-18s %s\n", m.Name, m.What)
 		}
 		fmt.Fprintln(w)
 		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		fmt.Fprintf(table, "  metric\tmethod\tn\tmedian\t95 %% interval\tp90\tp99\tmax\tof %s, by pair\n", g.reference)
+		fmt.Fprintf(table, "  metric\tmethod\tn\tmedian\t95 %% interval\tp90\tp99\tmax\tof %s, by pair\n", g.Reference)
 		var last metric
 		for _, row := range r.Rows {
-			if row.Group != g.name {
+			if row.Group != g.Name {
 				continue
 			}
 			name := string(row.Metric)

@@ -25,8 +25,8 @@ func twoMethods(shift float64) *report {
 		}
 		return m
 	}
-	g := group{name: "Restart", reference: "fast", what: "<a & b>", methods: []method{{name: "fast"}, {name: "same"}, {name: "slow"}}}
-	return newReport(environment{Launchctl: "x", StandIn: true}, 40, []group{g}, map[string]measured{
+	g := group{Name: "Restart", Reference: "fast", What: "<a & b>", Methods: []method{{Name: "fast"}, {Name: "same"}, {Name: "slow"}}}
+	return newReport(environment{subject: subject{Launchctl: "x", StandIn: true}}, 40, []group{g}, map[string]measured{
 		"Restart/fast": around(1e6 + shift), "Restart/same": around(1e6 + 200 + shift), "Restart/slow": around(5e6 + shift),
 	})
 }

@@ -90,8 +90,8 @@ func (w *world) probe(ctx context.Context) error {
 func (w *world) requests(name, what, call string, routine uint64, ask func(context.Context) error) (group, error) {
 	f, err := w.newFloor(routine)
 	return group{
-		name: name, reference: "floor", burst: requestBurst, what: what,
-		methods: []method{
+		Name: name, Reference: "floor", burst: requestBurst, What: what,
+		Methods: []method{
 			{"xpc", call + " of this module", timed(ask)},
 			{"floor", w.floorWhat(), timed(func(context.Context) error { return f.exchange() })},
 		},
@@ -124,9 +124,9 @@ func (w *world) commands() group {
 	}
 	label := w.job.Target.Label
 	return group{
-		name: "CLI", reference: "xpc", burst: 2,
-		what: "one job is listed, by a program that is run for it",
-		methods: []method{
+		Name: "CLI", Reference: "xpc", burst: 2,
+		What: "one job is listed, by a program that is run for it",
+		Methods: []method{
 			{"xpc", "no program: Client.ListOwnJob of this module", timed(w.list)},
 			{"launchctl", "launchctl list LABEL", run(w.launchctl, "list", label)},
 			{"hermes-gw", "hermes-gw ctl list LABEL", run(w.hermes, "ctl", "list", label)},

@@ -16,9 +16,9 @@ import (
 // restarts are the ways to restart the job.
 func (w *world) restarts() group {
 	return group{
-		name: "Restart", reference: "xpc",
-		what: "the throwaway job is restarted",
-		methods: []method{
+		Name: "Restart", Reference: "xpc",
+		What: "the throwaway job is restarted",
+		Methods: []method{
 			{"xpc", "Client.Restart of this module, connected before", w.restartXPC},
 			{"hermes-gw", "runs hermes-gw restart", w.restartHermes},
 			{"launchctl", "runs launchctl kickstart -k", w.restartLaunchctl},
@@ -43,9 +43,11 @@ func (w *world) restart(ctx context.Context, how func(context.Context) (cpu time
 	if err != nil {
 		return nil, err
 	}
-	if w.now, err = w.arrived(ctx, old); err != nil {
+	arrived, err := w.arrived(ctx, old)
+	if err != nil {
 		return nil, err
 	}
+	w.now = arrived
 	s := sample{total: float64(took), ready: float64(w.now.at.Sub(start)), clientCPU: float64(cpu)}
 	if w.trace == nil {
 		return s, w.seen(ctx, s, exited)

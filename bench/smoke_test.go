@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"github.com/hermes-gw/hermes-gw/internal/proc"
+	"github.com/hermes-gw/hermes-gw/sweep"
 )
 
 // The whole program on real processes, but for its building.
@@ -83,14 +86,14 @@ func TestInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	restart, restarts := groups[0].methods[0].measure, 0
-	groups[0].methods[0].measure = func(ctx context.Context) (sample, error) {
+	restart, restarts := groups[0].Methods[0].measure, 0
+	groups[0].Methods[0].measure = func(ctx context.Context) (sample, error) {
 		if restarts++; restarts == 5 {
 			time.AfterFunc(5*time.Millisecond, func() { cancel(interruption{syscall.SIGTERM}) })
 		}
 		return restart(ctx)
 	}
-	err = stretch(ctx, groups, 1000, map[string]measured{})
+	_, err = stretch(ctx, groups, 1000)
 	if err = why(ctx, err); exitOf(err, &bytes.Buffer{}) != 128+int(syscall.SIGTERM) {
 		t.Error(err)
 	}
@@ -102,13 +105,85 @@ func TestInterrupted(t *testing.T) {
 			t.Errorf("process %d is still there: %v", pid, err)
 		}
 	}
+	noneIn(t, w.dir)
 	bounded, stop := context.WithTimeout(t.Context(), 10*time.Second)
 	defer stop()
 	if err := job.Wait(bounded); err != nil {
 		t.Error("the first job's process:", err)
 	}
-	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
+	noneIn(t, os.Getenv("TMPDIR"))
+}
+
+// noneIn wants dir to be empty or gone, and no process that was given a path in it.
+func noneIn(t *testing.T, dir string) {
+	t.Helper()
+	if left, err := os.ReadDir(dir); len(left) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Error(left, err)
+	}
+	var table sweep.Table
+	if err := table.Read(t.Context(), -1); err != nil {
+		t.Fatal(err)
+	}
+	for p := range table.All() {
+		if argv, _ := table.Args(p); strings.Contains(strings.Join(argv, " "), dir+"/") {
+			t.Errorf("process %d is still there: %q", p.PID, argv)
+		}
+	}
+}
+
+// The process of a stretch whose parent goes away, whenever that is, cleans up as well, and so
+// does one whose parent was interrupted: it tells both in the same way.
+func TestStretchInterrupted(t *testing.T) {
+	bin := built(t)
+	for _, after := range []time.Duration{0, 30 * time.Millisecond, 100 * time.Millisecond, 300 * time.Millisecond} {
+		t.Run(after.String(), func(t *testing.T) {
+			t.Setenv("TMPDIR", t.TempDir())
+			ctx, cancel := context.WithCancelCause(t.Context())
+			time.AfterFunc(after, func() { cancel(interruption{syscall.SIGINT}) })
+			_, err := options{args: []string{"-n", "2000"}}.measureApart(ctx, bin, 1000)
+			if exit := exitOf(why(ctx, err), io.Discard); exit != 128+int(syscall.SIGINT) {
+				t.Error("exit code", exit)
+			}
+			noneIn(t, os.Getenv("TMPDIR"))
+		})
+	}
+}
+
+// What the process of a stretch could not do is told as if there were no process between.
+func TestStretchTells(t *testing.T) {
+	for _, want := range []error{nil, errors.New("a"), usageError{errors.New("a")}, leftovers{errors.New("a")}, errors.Join(errors.New("a"), leftovers{errors.New("b")})} {
+		var p, told part
+		p.fail(want)
+		b, err := json.Marshal(p)
+		if err := errors.Join(err, json.Unmarshal(b, &told)); err != nil {
+			t.Fatal(err)
+		}
+		got := told.err()
+		_, usage := errors.AsType[usageError](got)
+		_, left := errors.AsType[leftovers](got)
+		_, wantUsage := errors.AsType[usageError](want)
+		_, wantLeft := errors.AsType[leftovers](want)
+		if (got == nil) != (want == nil) || usage != wantUsage || left != wantLeft || got != nil && got.Error() != want.Error() {
+			t.Errorf("%#v came as %#v", want, got)
+		}
+	}
+	_, err := options{args: []string{"--method", "nothing"}}.measureApart(t.Context(), built(t), 1)
+	if exitOf(err, io.Discard) != 2 || !strings.Contains(err.Error(), "nothing") {
+		t.Error(err)
+	}
+}
+
+// Something that could not be cleaned up is told, whatever ended the run.
+func TestLeftoversAreTold(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(interruption{syscall.SIGINT})
+	if err := why(ctx, errors.New("x")); !strings.Contains(err.Error(), "everything was cleaned up") {
+		t.Error(err)
+	}
+	var said bytes.Buffer
+	exit := exitOf(why(ctx, leftovers{errors.New("clean up: the job is still loaded")}), &said)
+	if strings.Contains(said.String(), "everything") || !strings.Contains(said.String(), "still loaded") || exit != 128+int(syscall.SIGINT) {
+		t.Errorf("exit code %d: %s", exit, said.String())
 	}
 }
 

@@ -44,7 +44,7 @@ func (r *report) svg(out io.Writer) error {
 	y += 64
 	for _, g := range r.groups {
 		main := total
-		if g.name == "Start" {
+		if g.Name == "Start" {
 			main = firstByte
 		}
 		y = r.draw(&body, g, main, y, text)
@@ -65,10 +65,10 @@ func (r *report) draw(body *strings.Builder, g group, m metric, y float64, text 
 	var lines []line
 	low, high := math.Inf(1), math.Inf(-1)
 	for _, row := range r.Rows {
-		if row.Group != g.name || row.Metric != m {
+		if row.Group != g.Name || row.Metric != m {
 			continue
 		}
-		values := slices.Concat(r.results[g.name+"/"+row.Method].values(m)...)
+		values := slices.Concat(r.results[g.Name+"/"+row.Method].values(m)...)
 		lines = append(lines, line{row, values})
 		low, high = min(low, slices.Min(values), row.Interval.Low), max(high, row.Max, row.Interval.High)
 	}
@@ -76,8 +76,8 @@ func (r *report) draw(body *strings.Builder, g group, m metric, y float64, text 
 		return y
 	}
 	scale := newLogScale(low, high, svgLeft, svgWidth-svgRight)
-	text(svgMargin, y+22, "start", ` font-size="14" font-weight="bold"`, g.name+", "+string(m))
-	text(svgWidth-svgMargin, y+22, "end", "", g.what)
+	text(svgMargin, y+22, "start", ` font-size="14" font-weight="bold"`, g.Name+", "+string(m))
+	text(svgWidth-svgMargin, y+22, "end", "", g.What)
 	y += svgHead
 	bottom := y + float64(len(lines)*svgRow)
 	for _, at := range scale.ticks() {
