@@ -97,9 +97,14 @@ type options struct {
 	args    []string // as they were given
 }
 
-// usualPairs is how many pairs are measured: about a minute with the embedded launchd, so that
-// a disturbance of some seconds does not decide the figures.
-const usualPairs = 200
+// How many pairs are measured if nothing is said: with the embedded launchd about three minutes,
+// with the one of a Mac, which needs a second before each restart, twenty. A machine that others
+// share is faster in one half minute and slower in the next, and what a run did not see of that
+// is not in its intervals.
+const (
+	usualPairs     = 1000
+	usualPairsLive = 200
+)
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -108,7 +113,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 		o.methods = append(o.methods, s)
 		return nil
 	})
-	flags.IntVar(&o.pairs, "n", usualPairs, "measure this many `PAIRS` of restarts, and in proportion of the rest")
+	flags.IntVar(&o.pairs, "n", usualPairs, fmt.Sprintf("measure this many `PAIRS` of restarts, and in proportion of the rest; with --live %d if it is not said", usualPairsLive))
 	flags.BoolVar(&o.json, "json", false, "print one JSON object instead of tables; times are in nanoseconds")
 	flags.StringVar(&o.svg, "svg", "", "draw the distributions to `FILE`")
 	flags.BoolVar(&o.live, "live", false, "ask the launchd of this Mac, with a throwaway job")
@@ -120,6 +125,13 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 			return o, err
 		}
 		return o, usageError{errors.New("the command line was not understood")} // flag has said why
+	}
+	if o.live {
+		said := false
+		flags.Visit(func(f *flag.Flag) { said = said || f.Name == "n" })
+		if !said {
+			o.pairs = usualPairsLive
+		}
 	}
 	switch {
 	case flags.NArg() > 0:

@@ -15,6 +15,7 @@ type report struct {
 	Environment environment `json:"environment"`
 	Pairs       int         `json:"pairs"`
 	Took        float64     `json:"seconds"`
+	Together    int         `json:"intervals"` // that hold with 95 % confidence all of them
 	Rows        []row       `json:"rows"`
 
 	groups  []group
@@ -42,35 +43,38 @@ func newReport(e environment, pairs int, groups []group, results map[string]meas
 	r := &report{Environment: e, Pairs: pairs, groups: groups, results: results}
 	for _, g := range groups {
 		for _, m := range metrics {
-			r.Rows = append(r.Rows, g.rows(m, results)...)
+			reference := len(results[g.Name+"/"+g.Reference].values(m)) > 0
+			for _, method := range g.Methods {
+				if len(results[g.Name+"/"+method.Name].values(m)) == 0 {
+					continue
+				}
+				row := row{Group: g.Name, Method: method.Name, Metric: m, Unit: m.unit()}
+				r.Together++
+				if reference && method.Name != g.Reference {
+					row.Reference = g.Reference
+					r.Together++
+				}
+				r.Rows = append(r.Rows, row)
+			}
 		}
+	}
+	for i := range r.Rows {
+		r.Rows[i].fill(results, r.Together)
 	}
 	return r
 }
 
-// rows are those of one metric, the reference with them.
-func (g group) rows(m metric, results map[string]measured) (rows []row) {
-	reference := results[g.Name+"/"+g.Reference].values(m)
-	var base *summary
-	if len(reference) > 0 {
-		s := summarize(reference)
-		base = &s
+// fill fills in the figures, in one of so many intervals.
+func (r *row) fill(results map[string]measured, together int) {
+	values := results[r.Group+"/"+r.Method].values(r.Metric)
+	r.summary = summarize(values, together)
+	if r.Reference == "" {
+		return
 	}
-	for _, method := range g.Methods {
-		values := results[g.Name+"/"+method.Name].values(m)
-		if len(values) == 0 {
-			continue
-		}
-		r := row{Group: g.Name, Method: method.Name, Metric: m, Unit: m.unit(), summary: summarize(values)}
-		if method.Name != g.Reference && base != nil {
-			r.Reference = g.Reference
-			if r.overlap = r.Interval.overlaps(base.Interval); !r.overlap {
-				r.Ratio = ratioOf(values, reference)
-			}
-		}
-		rows = append(rows, r)
+	reference := results[r.Group+"/"+r.Reference].values(r.Metric)
+	if r.overlap = r.Interval.overlaps(bootstrap(reference, together)); !r.overlap {
+		r.Ratio = ratioOf(values, reference, together)
 	}
-	return rows
 }
 
 // amount words a value for people, with three digits.
@@ -129,7 +133,8 @@ func (r *report) text(out io.Writer) error {
 	for _, line := range [][2]string{
 		{"date", e.Date}, {"commit", e.Commit}, {"system", fmt.Sprintf("%s, %s, %d cores, load %s", e.System, e.CPU, e.Cores, e.Load)},
 		{"go", e.Go + " " + e.Arch}, {"launchd", e.Launchd}, {"launchctl", e.Launchctl},
-		{"run", fmt.Sprintf("%d pairs, after a warm-up, in %s", r.Pairs, time.Duration(r.Took*1e9).Round(100*time.Millisecond))},
+		{"run", fmt.Sprintf("%d pairs, after warm-ups, in %s", r.Pairs, time.Duration(r.Took*1e9).Round(100*time.Millisecond))},
+		{"intervals", fmt.Sprintf("95 %% that all %d of this run hold what they are of, ratios' with them", r.Together)},
 	} {
 		fmt.Fprintf(w, "%-10s %s\n", line[0], line[1])
 	}

@@ -24,7 +24,12 @@ func median(values []float64) float64 {
 	return quantile(values, 0.5)
 }
 
-// interval is where a median lies with 95 % confidence.
+// miss is how likely one of the intervals of a run at least does not hold what it is of.
+const miss = 0.05
+
+// interval is where a median lies. The intervals that are told together hold with 95 % confidence
+// all of them: a run has some ninety, of which one in twenty would be wrong if each held for
+// itself, and who compares two runs row by row looks at all.
 type interval struct {
 	Low  float64 `json:"low"`
 	High float64 `json:"high"`
@@ -42,11 +47,15 @@ const (
 
 // bootstrap is the interval of the median. Each element of stretches holds what was measured
 // close in time, which is more alike than what was not: a neighbour on the machine slows a
-// whole stretch down. So stretches are drawn, not values, and the interval is widened by
-// what the spread of few of them falls short of that of many. With too few, values are drawn.
+// whole stretch down. So stretches are drawn, not values. With too few, values are drawn.
+//
+// As many resamples as there are do not reach far into the tails, and the spread of few
+// stretches falls short of that of many: where the middle 95 % of the resamples' medians end is
+// moved outwards, by the normal distribution's quantile to that of Student's for one of so many
+// intervals (Bonferroni).
 //
 // The seed is fixed: the same values have the same interval.
-func bootstrap(stretches [][]float64) interval {
+func bootstrap(stretches [][]float64, together int) interval {
 	random := rand.New(rand.NewPCG(1, 2))
 	if len(stretches) < fewStretches {
 		var single [][]float64
@@ -73,20 +82,34 @@ func bootstrap(stretches [][]float64) interval {
 	slices.Sort(medians)
 	low, high := quantile(medians, 0.025), quantile(medians, 0.975)
 	if n > 1 {
-		middle := median(slices.Concat(stretches...))
-		wider := math.Sqrt(float64(n)/float64(n-1)) * student(n-1)
-		low, high = middle-(middle-low)*wider, middle+(high-middle)*wider
 		all := slices.Concat(stretches...)
+		middle := median(all)
+		wider := math.Sqrt(float64(n)/float64(n-1)) * student(miss/float64(together), n-1) / normal
+		low, high = middle-(middle-low)*wider, middle+(high-middle)*wider
 		low, high = max(low, slices.Min(all)), min(high, slices.Max(all))
 	}
 	return interval{low, high}
 }
 
-// student is by how much Student's 97.5 % quantile is above the normal one, the begin of its
-// series (Abramowitz and Stegun 26.7.5).
-func student(freedom int) float64 {
-	const normal = 1.96
-	return 1 + (normal*normal+1)/(4*float64(freedom))
+// normal is how many standard deviations to both sides of the middle hold 95 % of a normal distribution.
+const normal = 1.96
+
+// student is how far from zero all but a share of Student's distribution lies. With
+// t = tan θ √freedom, the density of θ is as cos θ to the power of freedom - 1
+// (Abramowitz and Stegun 26.7.1), which is summed up from the tail.
+func student(share float64, freedom int) float64 {
+	const steps = 10_000
+	const width = math.Pi / 2 / steps
+	weight := func(step int) float64 { return math.Pow(math.Cos((float64(step)+0.5)*width), float64(freedom-1)) }
+	whole := 0.0
+	for step := range steps {
+		whole += weight(step)
+	}
+	beyond, step := share*whole, steps-1
+	for ; beyond > weight(step); step-- {
+		beyond -= weight(step)
+	}
+	return math.Tan((float64(step+1)-beyond/weight(step))*width) * math.Sqrt(float64(freedom))
 }
 
 // summary is what is told of one row.
@@ -99,11 +122,11 @@ type summary struct {
 	Max      float64  `json:"max"`
 }
 
-func summarize(stretches [][]float64) summary {
+func summarize(stretches [][]float64, together int) summary {
 	all := slices.Concat(stretches...)
 	slices.Sort(all)
 	return summary{
-		N: len(all), Median: quantile(all, 0.5), Interval: bootstrap(stretches),
+		N: len(all), Median: quantile(all, 0.5), Interval: bootstrap(stretches, together),
 		P90: quantile(all, 0.9), P99: quantile(all, 0.99), Max: quantile(all, 1),
 	}
 }
@@ -117,7 +140,7 @@ type ratio struct {
 }
 
 // ratioOf is nil without a pair.
-func ratioOf(values, reference [][]float64) *ratio {
+func ratioOf(values, reference [][]float64, together int) *ratio {
 	pairs := make([][]float64, min(len(values), len(reference)))
 	for i := range pairs {
 		for k := range min(len(values[i]), len(reference[i])) {
@@ -126,7 +149,7 @@ func ratioOf(values, reference [][]float64) *ratio {
 			}
 		}
 	}
-	s := summarize(pairs)
+	s := summarize(pairs, together)
 	if s.N == 0 {
 		return nil
 	}
