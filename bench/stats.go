@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -70,25 +71,68 @@ func bootstrap(stretches [][]float64, together int) interval {
 	if n == 0 {
 		return interval{math.NaN(), math.NaN()}
 	}
-	var drawn []float64
+	sorted := mergeStretches(stretches)
 	medians := make([]float64, resamples)
+	drawn := make([]int, n) // how often each stretch is
 	for i := range medians {
-		drawn = drawn[:0]
+		clear(drawn)
 		for range n {
-			drawn = append(drawn, stretches[random.IntN(n)]...)
+			drawn[random.IntN(n)]++
 		}
-		medians[i] = median(drawn)
+		medians[i] = sorted.medianOf(drawn)
 	}
 	slices.Sort(medians)
 	low, high := quantile(medians, 0.025), quantile(medians, 0.975)
 	if n > 1 {
-		all := slices.Concat(stretches...)
-		middle := median(all)
+		middle := quantile(sorted.values, 0.5)
 		wider := math.Sqrt(float64(n)/float64(n-1)) * student(miss/float64(together), n-1) / normal
 		low, high = middle-(middle-low)*wider, middle+(high-middle)*wider
-		low, high = max(low, slices.Min(all)), min(high, slices.Max(all))
+		low, high = max(low, sorted.values[0]), min(high, sorted.values[len(sorted.values)-1])
 	}
 	return interval{low, high}
+}
+
+// merged are the values of all stretches in order, so that a resample needs no sorting.
+type merged struct {
+	values []float64
+	from   []int // the stretch of each
+}
+
+func mergeStretches(stretches [][]float64) (m merged) {
+	type value struct {
+		of   float64
+		from int
+	}
+	var all []value
+	for i, s := range stretches {
+		for _, v := range s {
+			all = append(all, value{v, i})
+		}
+	}
+	slices.SortFunc(all, func(a, b value) int { return cmp.Compare(a.of, b.of) })
+	for _, v := range all {
+		m.values, m.from = append(m.values, v.of), append(m.from, v.from)
+	}
+	return m
+}
+
+// medianOf is the median where the values of each stretch are there as often as times says.
+func (m merged) medianOf(times []int) float64 {
+	count := 0
+	for _, from := range m.from {
+		count += times[from]
+	}
+	lower, seen := math.NaN(), 0
+	for i, v := range m.values {
+		seen += times[m.from[i]]
+		if seen > (count-1)/2 && math.IsNaN(lower) {
+			lower = v
+		}
+		if seen > count/2 {
+			return (lower + v) / 2
+		}
+	}
+	return math.NaN()
 }
 
 // normal is how many standard deviations to both sides of the middle hold 95 % of a normal distribution.

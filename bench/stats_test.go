@@ -86,6 +86,29 @@ func TestBootstrapEdges(t *testing.T) {
 	}
 }
 
+// A resample's median is the median of its values, also where stretches differ in length, have equal
+// values, or are drawn not at all.
+func TestResample(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	for range 200 {
+		stretches, times := make([][]float64, 1+r.IntN(6)), make([]int, 6)
+		for i := range stretches {
+			for range 1 + r.IntN(5) {
+				stretches[i] = append(stretches[i], float64(r.IntN(8)))
+			}
+		}
+		var drawn []float64
+		for range stretches {
+			i := r.IntN(len(stretches))
+			times[i]++
+			drawn = append(drawn, stretches[i]...)
+		}
+		if got, want := mergeStretches(stretches).medianOf(times), median(drawn); got != want {
+			t.Fatalf("%v, drawn %v times: %v, want %v", stretches, times, got, want)
+		}
+	}
+}
+
 // The interval holds what it is of about as often as it says, also where values come in
 // stretches that have something in common: an interval that takes each value for itself holds
 // it far less often.
