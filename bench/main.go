@@ -5,7 +5,7 @@
 //
 // Without --live it starts an embedded launchd, a model. With --live, on macOS, it asks the
 // launchd of this Mac. In both it loads a throwaway job of its own, restarts that one and no
-// other, and unloads it, ten times in a row. RESULTS.md says how to read the figures, and has some.
+// other, and unloads it, eight times in a row. RESULTS.md says how to read the figures, and has some.
 //
 // It exits with 0; 1 if something failed, or rows differ from those of --against; 2 if the
 // command line was not understood; 128+n if signal n interrupted it. It leaves nothing behind.
@@ -102,7 +102,7 @@ type options struct {
 // share is faster in one half minute and slower in the next, and what a run did not see of that
 // is not in its intervals.
 const (
-	usualPairs     = 1000
+	usualPairs     = 1200
 	usualPairsLive = 200
 )
 

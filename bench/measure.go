@@ -99,8 +99,9 @@ func methodNames(groups []group) (names []string) {
 	return names
 }
 
-// mostStretches is into how many stretches a run is divided.
-const mostStretches = 10
+// mostStretches is into how many stretches a run is divided. What a machine does to one should not
+// last into the next, so they are few and long; fewer would make Student's quantile large.
+const mostStretches = 8
 
 // shares divides pairs, rounded up to an even number, into stretches: each has as many rounds of
 // two as the next, or one more.
