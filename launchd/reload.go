@@ -186,7 +186,11 @@ func (r *reload) begin(ctx context.Context) (unlock func(), err error) {
 		return nil, r.noNotes(err)
 	}
 	r.lock = lock
-	unlock = func() { lock.Close() }
+	unlock = func() {
+		// Not by Close alone: a process that is being forked has the file open, too, for a moment.
+		unix.Flock(int(lock.Fd()), unix.LOCK_UN)
+		lock.Close()
+	}
 	if os.Geteuid() != r.owner { // or the user could not lock it later
 		if err := lock.Chown(r.owner, -1); err != nil {
 			unlock()

@@ -59,13 +59,20 @@ func openFolder(state string, owner int) (*folder, error) {
 		if err == nil && nowErr == nil && os.SameFile(held, now) {
 			return f, nil
 		}
-		f.lock.Close()
+		f.unlock()
 	}
 }
 
 // close removes the folder, unless something is left in it, and the lock with it.
 func (f *folder) close() {
 	os.Remove(f.path)
+	f.unlock()
+}
+
+// unlock does not leave it to Close: a process that is being forked at this moment has the file
+// open, too, until it runs its program, and would keep the lock for so long.
+func (f *folder) unlock() {
+	unix.Flock(int(f.lock.Fd()), unix.LOCK_UN)
 	f.lock.Close()
 }
 

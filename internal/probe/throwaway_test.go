@@ -7,6 +7,8 @@ import (
 	"os"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/hermes-gw/hermes-gw/launchd"
 	"github.com/hermes-gw/hermes-gw/launchd/launchdtest"
 )
@@ -82,7 +84,13 @@ func TestThrowawaysLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	killed.p.folder.lock.Close() // as its process' end does
+	// As its process' end does; a process that is being forked at that moment has the file, too.
+	forked, err := unix.Dup(int(killed.p.folder.lock.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(forked)
+	killed.p.folder.unlock()
 	next, err := OpenThrowaways(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
