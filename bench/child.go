@@ -21,7 +21,7 @@ const (
 	roleLaunchd = "bench-launchd" // SOCKET TRACE
 	roleEcho    = "bench-echo"    // SOCKET
 	roleJob     = "bench-job"     // SOCKET, and what a throwaway job is given
-	roleStretch = "bench-stretch" // BIN ROUNDS, and the command line
+	roleStretch = "bench-stretch" // ORDER, in JSON
 )
 
 // timeScale shortens the embedded launchd's timers, above all the time for which a job that
@@ -43,8 +43,8 @@ func role(args []string) (exit int, isRole bool) {
 	case args[0] == roleJob && len(args) == 4:
 		announce(args[1])
 		return probe.JobMain(args[2:]), true
-	case args[0] == roleStretch && len(args) >= 3:
-		err = serveStretch(args[1], args[2], args[3:])
+	case args[0] == roleStretch && len(args) == 2:
+		err = serveStretch(args[1])
 	default:
 		return 0, false
 	}

@@ -5,7 +5,7 @@
 //
 // Without --live it starts an embedded launchd, a model. With --live, on macOS, it asks the
 // launchd of this Mac. In both it loads a throwaway job of its own, restarts that one and no
-// other, and unloads it, eight times in a row. RESULTS.md says how to read the figures, and has some.
+// other, and unloads it, up to eight times in a row. RESULTS.md says how to read the figures, and has some.
 //
 // It exits with 0; 1 if something failed, or rows differ from those of --against; 2 if the
 // command line was not understood; 128+n if signal n interrupted it. It leaves nothing behind.
@@ -94,7 +94,6 @@ type options struct {
 	json    bool
 	svg     string
 	against string
-	args    []string // as they were given
 }
 
 // How many pairs are measured if nothing is said: with the embedded launchd about three minutes,
@@ -113,13 +112,12 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 		o.methods = append(o.methods, s)
 		return nil
 	})
-	flags.IntVar(&o.pairs, "n", usualPairs, fmt.Sprintf("measure this many `PAIRS` of restarts, and in proportion of the rest; with --live %d if it is not said", usualPairsLive))
+	flags.IntVar(&o.pairs, "n", usualPairs, fmt.Sprintf("measure this many `PAIRS` of restarts, and in proportion of the rest (with --live the default is %d)", usualPairsLive))
 	flags.BoolVar(&o.json, "json", false, "print one JSON object instead of tables; times are in nanoseconds")
 	flags.StringVar(&o.svg, "svg", "", "draw the distributions to `FILE`")
 	flags.BoolVar(&o.live, "live", false, "ask the launchd of this Mac, with a throwaway job")
 	flags.StringVar(&o.launchctl, "launchctl", "", "run the launchctl at `PATH`; else with --live macOS' own, without it a stand-in")
 	flags.StringVar(&o.against, "against", "", "say which rows differ from those in `FILE`, which --json made")
-	o.args = args
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return o, err
@@ -200,7 +198,10 @@ func measure(ctx context.Context, o options, bin string, e environment, stderr i
 	list := shares(o.pairs)
 	for n, rounds := range list {
 		fmt.Fprintf(stderr, "bench: %d of %d\n", n, len(list))
-		p, err := o.measureApart(ctx, bin, rounds)
+		p, err := order{bin, o.live, o.launchctl, o.methods, rounds}.apart(ctx)
+		if err == nil {
+			err = context.Cause(ctx)
+		}
 		if err != nil {
 			return nil, err
 		}

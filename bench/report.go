@@ -15,7 +15,7 @@ type report struct {
 	Environment environment `json:"environment"`
 	Pairs       int         `json:"pairs"`
 	Took        float64     `json:"seconds"`
-	Together    int         `json:"intervals"` // that hold with 95 % confidence all of them
+	Together    int         `json:"intervals"` // of medians and of ratios: with about 95 % confidence all of them hold
 	Rows        []row       `json:"rows"`
 
 	groups  []group
@@ -58,23 +58,25 @@ func newReport(e environment, pairs int, groups []group, results map[string]meas
 			}
 		}
 	}
+	values := func(group, method string, m metric) [][]float64 { return results[group+"/"+method].values(m) }
+	base := map[string]interval{}
 	for i := range r.Rows {
-		r.Rows[i].fill(results, r.Together)
+		row := &r.Rows[i]
+		row.summary = summarize(values(row.Group, row.Method, row.Metric), r.Together)
+		base[row.name()] = row.Interval
+	}
+	for i := range r.Rows {
+		row := &r.Rows[i]
+		if row.Reference == "" {
+			continue
+		}
+		reference := *row
+		reference.Method = row.Reference
+		if row.overlap = row.Interval.overlaps(base[reference.name()]); !row.overlap {
+			row.Ratio = ratioOf(values(row.Group, row.Method, row.Metric), values(row.Group, row.Reference, row.Metric), r.Together)
+		}
 	}
 	return r
-}
-
-// fill fills in the figures, in one of so many intervals.
-func (r *row) fill(results map[string]measured, together int) {
-	values := results[r.Group+"/"+r.Method].values(r.Metric)
-	r.summary = summarize(values, together)
-	if r.Reference == "" {
-		return
-	}
-	reference := results[r.Group+"/"+r.Reference].values(r.Metric)
-	if r.overlap = r.Interval.overlaps(bootstrap(reference, together)); !r.overlap {
-		r.Ratio = ratioOf(values, reference, together)
-	}
 }
 
 // amount words a value for people, with three digits.
@@ -134,7 +136,7 @@ func (r *report) text(out io.Writer) error {
 		{"date", e.Date}, {"commit", e.Commit}, {"system", fmt.Sprintf("%s, %s, %d cores, load %s", e.System, e.CPU, e.Cores, e.Load)},
 		{"go", e.Go + " " + e.Arch}, {"launchd", e.Launchd}, {"launchctl", e.Launchctl},
 		{"run", fmt.Sprintf("%d pairs, after warm-ups, in %s", r.Pairs, time.Duration(r.Took*1e9).Round(100*time.Millisecond))},
-		{"intervals", fmt.Sprintf("95 %% that all %d of this run hold what they are of, ratios' with them", r.Together)},
+		{"intervals", fmt.Sprintf("of about 95 %% confidence that all %d hold: of %d medians, and of %d ratios, told or not", r.Together, len(r.Rows), r.Together-len(r.Rows))},
 	} {
 		fmt.Fprintf(w, "%-10s %s\n", line[0], line[1])
 	}
@@ -191,6 +193,9 @@ func (r *report) against(earlier *report, out io.Writer) (apart int, err error) 
 		}
 	}
 	head := fmt.Sprintf("\nof %d rows that the earlier run has, too, the intervals of %d do not overlap\n", compared, apart)
+	if r.Together != earlier.Together {
+		head += fmt.Sprintf("  but this run's are for %d intervals at once and the earlier one's for %d: their confidence differs\n", r.Together, earlier.Together)
+	}
 	_, err = io.WriteString(out, head+w.String())
 	return apart, err
 }

@@ -60,8 +60,8 @@ func TestReportText(t *testing.T) {
 	if err := twoMethods(0).text(&out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"EMBEDDED LAUNCHD", "stand-in", "none: the intervals overlap", "5.00 ms", "4.99 x", "of fast, by pair"} {
-		if want != "stand-in" && !strings.Contains(out.String(), want) {
+	for _, want := range []string{"EMBEDDED LAUNCHD", "none: the intervals overlap", "5.00 ms", "4.99 x", "of fast, by pair", "all 10 hold: of 6 medians, and of 4 ratios"} {
+		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
 	}
@@ -69,12 +69,18 @@ func TestReportText(t *testing.T) {
 
 func TestReportJSON(t *testing.T) {
 	var out bytes.Buffer
-	if err := twoMethods(0).json(&out); err != nil {
+	r := twoMethods(0)
+	if err := r.json(&out); err != nil {
 		t.Fatal(err)
 	}
 	var read report
 	if err := json.Unmarshal(out.Bytes(), &read); err != nil {
 		t.Fatal(err)
+	}
+	// 6 of medians, and of ratios of 2 methods to the first in 2 metrics.
+	values := r.results["Restart/slow"].values(total)
+	if row := rowOf(t, &read, "slow", total); read.Together != 10 || row.Interval != bootstrap(values, 10) || row.Interval == bootstrap(values, 1) {
+		t.Errorf("%d intervals: %+v", read.Together, row)
 	}
 	if len(read.Rows) != 6 || read.Pairs != 40 || !strings.Contains(out.String(), `"ratio": null`) {
 		t.Errorf("%d rows of %d pairs\n%s", len(read.Rows), read.Pairs, out.String())
@@ -84,7 +90,8 @@ func TestReportJSON(t *testing.T) {
 		t.Error(apart, err)
 	}
 	var said strings.Builder
-	if apart, err := twoMethods(1e6).against(&read, &said); apart != 3 || err != nil || !strings.Contains(said.String(), "of 6 rows") {
+	read.Together++
+	if apart, err := twoMethods(1e6).against(&read, &said); apart != 3 || err != nil || !strings.Contains(said.String(), "of 6 rows") || !strings.Contains(said.String(), "for 11") {
 		t.Error(apart, err, said.String())
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"flag"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -69,7 +68,7 @@ func TestSmoke(t *testing.T) {
 // file.
 func TestInterrupted(t *testing.T) {
 	bin := built(t)
-	t.Setenv("TMPDIR", t.TempDir())
+	dir := shortTemp(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	var w *world
 	w, err := newWorld(ctx, setup{}, bin)
@@ -105,69 +104,127 @@ func TestInterrupted(t *testing.T) {
 			t.Errorf("process %d is still there: %v", pid, err)
 		}
 	}
-	noneIn(t, w.dir)
 	bounded, stop := context.WithTimeout(t.Context(), 10*time.Second)
 	defer stop()
 	if err := job.Wait(bounded); err != nil {
 		t.Error("the first job's process:", err)
 	}
-	noneIn(t, os.Getenv("TMPDIR"))
+	noneIn(t, dir)
 }
 
-// noneIn wants dir to be empty or gone, and no process that was given a path in it.
+// noneIn wants dir to be empty, and no process that was given a path in it.
 func noneIn(t *testing.T, dir string) {
 	t.Helper()
-	if left, err := os.ReadDir(dir); len(left) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Error(left, err)
 	}
+	for pid, argv := range processesIn(t, dir) {
+		t.Errorf("process %d is still there: %q", pid, argv)
+	}
+}
+
+// processesIn are those that were given a path in dir.
+func processesIn(t *testing.T, dir string) map[int][]string {
+	t.Helper()
 	var table sweep.Table
 	if err := table.Read(t.Context(), -1); err != nil {
 		t.Fatal(err)
 	}
+	found := map[int][]string{}
 	for p := range table.All() {
 		if argv, _ := table.Args(p); strings.Contains(strings.Join(argv, " "), dir+"/") {
-			t.Errorf("process %d is still there: %q", p.PID, argv)
+			found[p.PID] = argv
 		}
 	}
+	return found
 }
 
-// The process of a stretch whose parent goes away, whenever that is, cleans up as well, and so
-// does one whose parent was interrupted: it tells both in the same way.
+// shortTemp makes TMPDIR a folder that is empty, and short enough to be used.
+func shortTemp(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "b")
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Setenv("TMPDIR", dir)
+	return dir
+}
+
+// The process of a stretch cleans up when it is interrupted, at whatever moment.
 func TestStretchInterrupted(t *testing.T) {
 	bin := built(t)
 	for _, after := range []time.Duration{0, 30 * time.Millisecond, 100 * time.Millisecond, 300 * time.Millisecond} {
 		t.Run(after.String(), func(t *testing.T) {
-			t.Setenv("TMPDIR", t.TempDir())
+			dir := shortTemp(t)
 			ctx, cancel := context.WithCancelCause(t.Context())
 			time.AfterFunc(after, func() { cancel(interruption{syscall.SIGINT}) })
-			_, err := options{args: []string{"-n", "2000"}}.measureApart(ctx, bin, 1000)
-			if exit := exitOf(why(ctx, err), io.Discard); exit != 128+int(syscall.SIGINT) {
-				t.Error("exit code", exit)
+			_, err := order{Bin: bin, Rounds: 1000}.apart(ctx)
+			if _, left := errors.AsType[leftovers](err); err == nil || left {
+				t.Error(err)
 			}
-			noneIn(t, os.Getenv("TMPDIR"))
+			if err := why(ctx, err); exitOf(err, io.Discard) != 128+int(syscall.SIGINT) || !strings.Contains(err.Error(), "everything was cleaned up") {
+				t.Error(err)
+			}
+			noneIn(t, dir)
 		})
 	}
 }
 
-// What the process of a stretch could not do is told as if there were no process between.
-func TestStretchTells(t *testing.T) {
-	for _, want := range []error{nil, errors.New("a"), usageError{errors.New("a")}, leftovers{errors.New("a")}, errors.Join(errors.New("a"), leftovers{errors.New("b")})} {
-		var p, told part
-		p.fail(want)
-		b, err := json.Marshal(p)
-		if err := errors.Join(err, json.Unmarshal(b, &told)); err != nil {
-			t.Fatal(err)
-		}
-		got := told.err()
-		_, usage := errors.AsType[usageError](got)
-		_, left := errors.AsType[leftovers](got)
-		_, wantUsage := errors.AsType[usageError](want)
-		_, wantLeft := errors.AsType[leftovers](want)
-		if (got == nil) != (want == nil) || usage != wantUsage || left != wantLeft || got != nil && got.Error() != want.Error() {
-			t.Errorf("%#v came as %#v", want, got)
+// One that is killed tells nothing: nobody says that it cleaned up. What it started ends by itself.
+func TestStretchKilled(t *testing.T) {
+	bin, dir := built(t), shortTemp(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	failed := make(chan error, 1)
+	go func() {
+		_, err := order{Bin: bin, Rounds: 1000}.apart(ctx)
+		failed <- err
+	}()
+	within := func(done func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal(processesIn(t, dir))
+			}
 		}
 	}
-	_, err := options{args: []string{"--method", "nothing"}}.measureApart(t.Context(), built(t), 1)
+	within(func() bool {
+		var table sweep.Table
+		if err := table.Read(t.Context(), -1); err != nil {
+			t.Fatal(err)
+		}
+		for pid, argv := range processesIn(t, dir) {
+			if len(argv) < 2 || argv[1] != roleJob {
+				continue
+			}
+			if above := table.Ancestors(pid); len(above) > 2 && above[2].PID == os.Getpid() { // launchd, the stretch, this one
+				return syscall.Kill(above[1].PID, syscall.SIGKILL) == nil
+			}
+		}
+		return false
+	})
+	err := <-failed
+	cancel(interruption{syscall.SIGINT})
+	if _, left := errors.AsType[leftovers](err); !left || strings.Contains(why(ctx, err).Error(), "everything") {
+		t.Error(why(ctx, err))
+	}
+	within(func() bool { return len(processesIn(t, dir)) == 0 })
+}
+
+// What went wrong in the process of a stretch is told as if there were no process between.
+func TestStretchTells(t *testing.T) {
+	for _, p := range []part{{}, {Error: "a"}, {Error: "a", Usage: true}, {Left: "b"}, {Error: "a", Left: "b"}} {
+		err := p.err()
+		_, usage := errors.AsType[usageError](err)
+		left, isLeft := errors.AsType[leftovers](err)
+		if usage != p.Usage || isLeft != (p.Left != "") || isLeft && left.Error() != p.Left || (err == nil) != (p.Error+p.Left == "") || err != nil && !strings.HasPrefix(err.Error(), p.Error) {
+			t.Errorf("%+v: %v", p, err)
+		}
+	}
+	_, err := order{Bin: built(t), Methods: []string{"nothing"}, Rounds: 1}.apart(t.Context())
 	if exitOf(err, io.Discard) != 2 || !strings.Contains(err.Error(), "nothing") {
 		t.Error(err)
 	}

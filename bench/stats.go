@@ -28,8 +28,8 @@ func median(values []float64) float64 {
 // miss is how likely one of the intervals of a run at least does not hold what it is of.
 const miss = 0.05
 
-// interval is where a median lies. The intervals that are told together hold with 95 % confidence
-// all of them: a run has some ninety, of which one in twenty would be wrong if each held for
+// interval is where a median lies. The intervals that are told together hold with about 95 %
+// confidence all of them: a run has some ninety, of which one in twenty would be wrong if each held for
 // itself, and who compares two runs row by row looks at all.
 type interval struct {
 	Low  float64 `json:"low"`
@@ -50,10 +50,10 @@ const (
 // close in time, which is more alike than what was not: a neighbour on the machine slows a
 // whole stretch down. So stretches are drawn, not values. With too few, values are drawn.
 //
-// As many resamples as there are do not reach far into the tails, and the spread of few
-// stretches falls short of that of many: where the middle 95 % of the resamples' medians end is
-// moved outwards, by the normal distribution's quantile to that of Student's for one of so many
-// intervals (Bonferroni).
+// How much the medians of the resamples spread is the standard error, which the spread of few stretches
+// makes too small by n/(n-1) (squared); the interval is as many of it to both sides as Student's
+// distribution wants for one of so many intervals (Bonferroni). That is right where stretches spread
+// normally; where they are of two kinds, an interval misses what it is of more often.
 //
 // The seed is fixed: the same values have the same interval.
 func bootstrap(stretches [][]float64, together int) interval {
@@ -67,35 +67,35 @@ func bootstrap(stretches [][]float64, together int) interval {
 		}
 		stretches = single
 	}
-	n := len(stretches)
-	if n == 0 {
-		return interval{math.NaN(), math.NaN()}
+	n, sorted := len(stretches), mergeStretches(stretches)
+	middle := quantile(sorted.values, 0.5)
+	if n < 2 {
+		return interval{middle, middle}
 	}
-	sorted := mergeStretches(stretches)
 	medians := make([]float64, resamples)
 	drawn := make([]int, n) // how often each stretch is
+	mean, squares := 0.0, 0.0
 	for i := range medians {
 		clear(drawn)
 		for range n {
 			drawn[random.IntN(n)]++
 		}
 		medians[i] = sorted.medianOf(drawn)
+		mean += medians[i] / resamples
 	}
-	slices.Sort(medians)
-	low, high := quantile(medians, 0.025), quantile(medians, 0.975)
-	if n > 1 {
-		middle := quantile(sorted.values, 0.5)
-		wider := math.Sqrt(float64(n)/float64(n-1)) * student(miss/float64(together), n-1) / normal
-		low, high = middle-(middle-low)*wider, middle+(high-middle)*wider
-		low, high = max(low, sorted.values[0]), min(high, sorted.values[len(sorted.values)-1])
+	for _, m := range medians {
+		squares += (m - mean) * (m - mean)
 	}
-	return interval{low, high}
+	deviation := math.Sqrt(squares / resamples * float64(n) / float64(n-1))
+	reach := deviation * student(miss/float64(together), n-1)
+	return interval{max(middle-reach, sorted.values[0]), min(middle+reach, sorted.values[len(sorted.values)-1])}
 }
 
 // merged are the values of all stretches in order, so that a resample needs no sorting.
 type merged struct {
 	values []float64
 	from   []int // the stretch of each
+	sizes  []int // of the stretches
 }
 
 func mergeStretches(stretches [][]float64) (m merged) {
@@ -105,6 +105,7 @@ func mergeStretches(stretches [][]float64) (m merged) {
 	}
 	var all []value
 	for i, s := range stretches {
+		m.sizes = append(m.sizes, len(s))
 		for _, v := range s {
 			all = append(all, value{v, i})
 		}
@@ -119,8 +120,8 @@ func mergeStretches(stretches [][]float64) (m merged) {
 // medianOf is the median where the values of each stretch are there as often as times says.
 func (m merged) medianOf(times []int) float64 {
 	count := 0
-	for _, from := range m.from {
-		count += times[from]
+	for i, size := range m.sizes {
+		count += times[i] * size
 	}
 	lower, seen := math.NaN(), 0
 	for i, v := range m.values {
@@ -134,9 +135,6 @@ func (m merged) medianOf(times []int) float64 {
 	}
 	return math.NaN()
 }
-
-// normal is how many standard deviations to both sides of the middle hold 95 % of a normal distribution.
-const normal = 1.96
 
 // student is how far from zero all but a share of Student's distribution lies. With
 // t = tan θ √freedom, the density of θ is as cos θ to the power of freedom - 1
@@ -185,12 +183,16 @@ type ratio struct {
 
 // ratioOf is nil without a pair.
 func ratioOf(values, reference [][]float64, together int) *ratio {
-	pairs := make([][]float64, min(len(values), len(reference)))
-	for i := range pairs {
+	var pairs [][]float64
+	for i := range min(len(values), len(reference)) {
+		var stretch []float64
 		for k := range min(len(values[i]), len(reference[i])) {
 			if reference[i][k] != 0 {
-				pairs[i] = append(pairs[i], values[i][k]/reference[i][k])
+				stretch = append(stretch, values[i][k]/reference[i][k])
 			}
+		}
+		if len(stretch) > 0 {
+			pairs = append(pairs, stretch)
 		}
 	}
 	s := summarize(pairs, together)

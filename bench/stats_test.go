@@ -144,7 +144,7 @@ func TestBootstrapTogether(t *testing.T) {
 	for range trials {
 		missed, missedAlone := 0, 0
 		for range rows {
-			values := draws(r, 10, 2, 100, 3, 3)
+			values := draws(r, mostStretches, 2, 100, 3, 3)
 			if i := bootstrap(values, rows); i.Low > 100 || i.High < 100 {
 				missed++
 			}

@@ -40,7 +40,7 @@ func (r *report) svg(out io.Writer) error {
 		launchctl = "launchctl: a stand-in"
 	}
 	text(svgMargin, y+34, "start", "", strings.Join([]string{e.Date, "commit " + e.Commit, e.System, e.CPU, launchctl}, " · "))
-	text(svgMargin, y+51, "start", "", fmt.Sprintf("tick: one run (of more than %d, so many) · box: 95 %% interval of the median · thick line: median · logarithmic axes", mostTicks))
+	text(svgMargin, y+51, "start", "", fmt.Sprintf("tick: one run (of more than %d, so many) · box: interval of the median, 95 %% that all hold · thick line: median · logarithmic axes", mostTicks))
 	y += 64
 	for _, g := range r.groups {
 		main := total
