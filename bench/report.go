@@ -41,11 +41,12 @@ func (r row) name() string { return r.Group + "/" + r.Method + " " + string(r.Me
 
 func newReport(e environment, pairs int, groups []group, results map[string]measured) *report {
 	r := &report{Environment: e, Pairs: pairs, groups: groups, results: results}
+	values := func(group, method string, m metric) [][]float64 { return results[group+"/"+method].values(m) }
 	for _, g := range groups {
 		for _, m := range metrics {
-			reference := len(results[g.Name+"/"+g.Reference].values(m)) > 0
+			reference := len(values(g.Name, g.Reference, m)) > 0
 			for _, method := range g.Methods {
-				if len(results[g.Name+"/"+method.Name].values(m)) == 0 {
+				if len(values(g.Name, method.Name, m)) == 0 {
 					continue
 				}
 				row := row{Group: g.Name, Method: method.Name, Metric: m, Unit: m.unit()}
@@ -58,7 +59,6 @@ func newReport(e environment, pairs int, groups []group, results map[string]meas
 			}
 		}
 	}
-	values := func(group, method string, m metric) [][]float64 { return results[group+"/"+method].values(m) }
 	base := map[string]interval{}
 	for i := range r.Rows {
 		row := &r.Rows[i]

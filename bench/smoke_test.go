@@ -263,6 +263,12 @@ func TestParse(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	// A restart of a Mac's launchd needs a second before it. Elsewhere --live is refused, and read all the same.
+	for line, pairs := range map[string]int{"": usualPairs, "--live": usualPairsLive, "--live -n 7": 7, "-n 1200 --live": 1200} {
+		if o, _ := parse(strings.Fields(line), &bytes.Buffer{}); o.pairs != pairs {
+			t.Errorf("%q: %d pairs, want %d", line, o.pairs, pairs)
+		}
+	}
 	if _, err := parse([]string{"-h"}, &bytes.Buffer{}); !errors.Is(err, flag.ErrHelp) || exitOf(err, &bytes.Buffer{}) != 0 {
 		t.Error(err)
 	}

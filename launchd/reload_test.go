@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/hermes-gw/hermes-gw/internal/launchdsim"
 )
 
@@ -637,6 +639,34 @@ func TestReloadBusy(t *testing.T) {
 		e.server.SetFaults(launchdsim.Fault{Kind: launchdsim.Fail, Routine: routineBootstrap, Code: code, Times: 1})
 		busy(fmt.Sprint("answer ", code))
 	}
+}
+
+// A process that is being forked while a reload ends has the lock's file, too. The next reload is not
+// told that another one is under way.
+func TestReloadUnlocks(t *testing.T) {
+	e := embed(t, launchdsim.Options{})
+	job := e.load("job", sleeper, keepAlive)
+	begin := func() (*reload, func()) {
+		t.Helper()
+		r := &reload{change: change{c: e.Client, op: "reload", t: job}, o: e.reloads()}
+		unlock, err := r.begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r, unlock
+	}
+	r, unlock := begin()
+	forked, err := unix.Dup(int(r.lock.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(forked)
+	if _, err := (&reload{change: r.change, o: r.o}).begin(t.Context()); !errors.Is(err, ErrReloading) {
+		t.Error("before the lock is let go of:", err)
+	}
+	unlock()
+	_, unlock = begin()
+	unlock()
 }
 
 // ReloadWorker reads nothing but its arguments, and refuses those that are none.
