@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hermes-gw/hermes-gw/xpc"
 )
@@ -569,6 +570,37 @@ func TestGate(t *testing.T) {
 	g.Call(t.Context(), 708, nil)
 	if ignored != 0 {
 		t.Error("a question ignores SIGHUP")
+	}
+}
+
+// What goes on until it is interrupted prints nothing before signals are taken over: whoever saw its
+// output can end it with the exit code of an interruption.
+func TestListensBeforeItGoesOn(t *testing.T) {
+	home := t.TempDir()
+	logs := filepath.Join(home, ".hermes", "logs")
+	if err := os.MkdirAll(logs, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	appendTo(t, filepath.Join(logs, "gateway.log"), "one\n")
+	for _, args := range [][]string{{"status", "--watch", jobLabel}, {"logs", "-f", jobLabel}} {
+		c := newCall(newFake(t, oneJob().answers).path)
+		c.env.home = func(int) (string, error) { return home, nil }
+		out, early := newFlowing(), false
+		c.env.signals = func() <-chan os.Signal {
+			select {
+			case <-out.wrote():
+				early = true
+			case <-time.After(300 * time.Millisecond): // in which it would have printed
+			}
+			return c.signals
+		}
+		code := make(chan int)
+		go func() { code <- run(t.Context(), c.env, args, out, &c.stderr) }()
+		out.until(t, func(s string) bool { return s != "" })
+		c.signals <- syscall.SIGINT
+		if got := <-code; got != exitInterrupted || early {
+			t.Errorf("%v: exit %d, printed before: %v: %s", args, got, early, &c.stderr)
+		}
 	}
 }
 

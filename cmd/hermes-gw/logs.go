@@ -120,6 +120,7 @@ func runLogs(c *command) report {
 	if !c.opts.follow || len(logs) == 0 {
 		return r
 	}
+	c.interrupts.listened()
 	if c.printNow(r); c.lost != nil {
 		return r
 	}

@@ -84,7 +84,7 @@ type interrupts struct {
 //
 // Taking signals over needs a thread of the runtime's, so it is done beside what comes first.
 // Until then a signal ends the command as it ends any other; nothing that changes something
-// is sent before.
+// is sent before, and what goes on until it is interrupted prints nothing before.
 func (i *interrupts) watch(parent context.Context, listen func() <-chan os.Signal) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	done, ended := make(chan struct{}), make(chan struct{})
@@ -113,6 +113,13 @@ func (i *interrupts) watch(parent context.Context, listen func() <-chan os.Signa
 	}
 }
 
+// listened returns when signals are taken over.
+func (i *interrupts) listened() {
+	if i.listening != nil {
+		<-i.listening
+	}
+}
+
 // note records a signal and reports whether it is the first.
 func (i *interrupts) note(s os.Signal) bool {
 	i.mu.Lock()
@@ -134,9 +141,7 @@ func (i *interrupts) by() os.Signal {
 // sending is asked right before a request that changes something is handed over.
 // From then on the work goes on without a terminal.
 func (i *interrupts) sending() error {
-	if i.listening != nil {
-		<-i.listening
-	}
+	i.listened()
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.first != nil {

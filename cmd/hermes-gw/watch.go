@@ -18,6 +18,7 @@ const watchEvery = time.Second
 // reader any more. A terminal is
 // redrawn each time; anything else gets the report again when something but the time has changed.
 func (c *command) watch(look func() report) report {
+	c.interrupts.listened()
 	redraw := !c.opts.json && c.env.terminal(c.stdout) && !dumb(c.env.getenv(envTerm))
 	every := time.NewTicker(watchEvery)
 	defer every.Stop()
